@@ -1,0 +1,151 @@
+package engine
+
+import "github.com/sctpmh/mh/sctpmh/internal/wire"
+
+// ackState gathers what one SACK or SHUTDOWN changed, path by path.
+type ackState struct {
+	paths    []pathAck
+	advanced bool // the cumulative TSN moved
+	progress bool // something was acknowledged for the first time
+}
+
+// pathAck is what was newly acknowledged of one path.
+type pathAck struct {
+	path     *path
+	octets   int
+	flight   int     // before the SACK
+	head     bool    // the earliest outstanding chunk is among them
+	sample   xmitNum // latest chunk sent only once: it measures the round trip
+	sampleAt Time
+}
+
+// of returns the record of a path.
+func (k *ackState) of(p *path) *pathAck {
+	for i := range k.paths {
+		if k.paths[i].path == p {
+			return &k.paths[i]
+		}
+	}
+	k.paths = append(k.paths, pathAck{path: p, flight: p.flight})
+	return &k.paths[len(k.paths)-1]
+}
+
+// handleSack applies a SACK (RFC 9260 section 6.2.1). It is checked whole
+// before any of it is applied: an acknowledgement of something never sent is
+// an attack on the congestion window, or a broken peer, and ends the
+// association (RFC 5062 section 5).
+func (a *Assoc) handleSack(now Time, c wire.Chunk) {
+	if a.state < Established {
+		return
+	}
+	s, ok := wire.ParseSack(c)
+	if !ok || !s.Valid() {
+		a.stats.Malformed++
+		return
+	}
+	if s.CumTSN.Less(a.flight.first.Add(^uint32(0))) {
+		return // "drop the SACK chunk": it was overtaken by a later one (rule i)
+	}
+	highest := s.CumTSN
+	if n := s.NumGaps(); n > 0 {
+		highest = s.CumTSN.Add(uint32(s.Gap(n - 1).End))
+	}
+	if !highest.Less(a.flight.next) {
+		a.abort(now, wire.CauseProtocolViolation, "SACK of a TSN that was never sent")
+		return
+	}
+	a.peer.lastSack = now
+	a.ack = ackState{paths: a.ack.paths[:0]}
+	a.ackCumulative(now, s.CumTSN)
+	reported := 0
+	for i := range s.NumGaps() {
+		g := s.Gap(i)
+		reported += int(g.End-g.Start) + 1
+		for t, end := s.CumTSN.Add(uint32(g.Start)), s.CumTSN.Add(uint32(g.End)); t.LessEq(end); t = t.Add(1) {
+			a.ackChunk(now, t, a.flight.at(t))
+		}
+	}
+	if reported != a.flight.ackedCount {
+		a.reneged(s)
+	}
+	a.applyAck(now)
+	a.peer.rwnd = max(0, int(s.ARwnd)-a.flight.payload)
+	a.peer.windowProbe = a.peer.windowProbe && a.peer.rwnd == 0
+	a.advanceShutdown(now)
+}
+
+// ackCumulative frees everything up to and including cum.
+func (a *Assoc) ackCumulative(now Time, cum wire.TSN) {
+	f := &a.flight
+	for f.len() > 0 && f.first.LessEq(cum) {
+		c := f.at(f.first)
+		a.ackChunk(now, f.first, c)
+		a.out.buffered -= int(c.size)
+		f.free()
+		a.ack.advanced = true
+	}
+}
+
+// ackChunk notes that one chunk arrived, unless that is known already.
+func (a *Assoc) ackChunk(now Time, t wire.TSN, c *sentChunk) {
+	if c.state == acked {
+		return
+	}
+	p := c.path
+	k := a.ack.of(p)
+	a.ack.progress = true
+	k.head = k.head || c.state == inFlight && p.loss.head == t
+	k.octets += c.cost()
+	if c.retries == 0 && c.xmit > k.sample {
+		k.sample, k.sampleAt = c.xmit, c.sentAt
+	}
+	p.loss.arrived(now, c, p.rto.minRTT)
+	p.cc.ackedXmit(c.xmit)
+	a.flight.markAcked(t)
+}
+
+// reneged has chunks sent again that an earlier gap report named and this one
+// does not: "the data receiver might have dropped" them (rule iii of section
+// 6.2.1). The holes between the reports are walked; they lie within what is
+// in flight.
+func (a *Assoc) reneged(s wire.Sack) {
+	t := s.CumTSN.Add(1)
+	for i := range s.NumGaps() {
+		g := s.Gap(i)
+		a.unackRange(t, s.CumTSN.Add(uint32(g.Start)))
+		t = s.CumTSN.Add(uint32(g.End) + 1)
+	}
+	a.unackRange(t, a.flight.next)
+}
+
+func (a *Assoc) unackRange(from, to wire.TSN) {
+	for t := from; t.Less(to); t = t.Add(1) {
+		if a.flight.at(t).state == acked {
+			a.flight.unack(t)
+		}
+	}
+}
+
+// applyAck draws the consequences for every path that had chunks
+// acknowledged.
+func (a *Assoc) applyAck(now Time) {
+	if !a.ack.progress {
+		return
+	}
+	a.assocErrors = 0 // "the counter SHOULD be reset each time a DATA chunk sent to that peer endpoint is acknowledged" (section 8.1)
+	a.stall.progressed(now)
+	a.flushStall()
+	for i := range a.ack.paths {
+		k := &a.ack.paths[i]
+		p := k.path
+		if k.sample != 0 {
+			p.rto.sample(&a.cfg, now, now.Sub(k.sampleAt))
+			if p.state != Active || p.errors > 0 {
+				a.pathWorks(now, p)
+			}
+		}
+		p.cc.ack(k.octets, k.flight, maxPacket, a.ack.advanced)
+		a.detectLoss(now, p)
+		p.armT3(now, k.head)
+	}
+}

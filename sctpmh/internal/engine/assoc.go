@@ -1,0 +1,340 @@
+package engine
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+
+	"github.com/sctpmh/mh/sctpmh/internal/wire"
+)
+
+// State is where an association is in its life (RFC 9260 section 4). The
+// order matters: later states compare greater.
+type State uint8
+
+// The states of an association.
+const (
+	CookieWait State = iota
+	CookieEchoed
+	Established
+	ShutdownPending
+	ShutdownReceived
+	ShutdownSent
+	ShutdownAckSent
+	Closed
+)
+
+// An Assoc is one association. It belongs to one caller at a time.
+type Assoc struct {
+	cfg   Config
+	rng   *rand.Rand
+	state State
+
+	tag  wire.Tag // ours: the peer puts it on every packet
+	peer peerState
+	hs   handshake
+
+	paths       pathSet
+	assocErrors int // consecutive, RFC 9260 section 8.1
+	stall       stallState
+
+	out    sendQueue
+	flight inflightRing
+	ack    ackState // of the SACK being handled
+
+	rx    rxState // of the packet being handled
+	rcv   rcvTracker
+	sack  sackState
+	reasm reassembly
+
+	shut     shutdownState
+	replies  []packet
+	events   eventQueue
+	closeErr error
+	stats    Stats
+	scratch  [64]byte
+}
+
+// peerState is what the peer said and how far it can take data.
+type peerState struct {
+	tag        wire.Tag
+	port       uint16
+	handshake  Pair
+	listed     []netip.Addr
+	adaptation uint32
+
+	outStreams, inStreams uint16
+
+	rwnd        int // octets it can still take
+	windowProbe bool
+	lastSack    Time
+}
+
+// A packet is one that was built ahead of Poll.
+type packet struct {
+	on Pair
+	b  []byte
+}
+
+// Stats counts since the association began.
+type Stats struct {
+	PacketsSent, PacketsReceived      uint64
+	ChunksSent, SacksSent, Heartbeats uint64
+	Retransmits                       uint64 // chunks sent again
+	FastRetransmits                   uint64 // chunks found lost before a timeout
+	Timeouts                          uint64 // expiries of T3-rtx
+	Failovers                         uint64
+	Duplicates                        uint64 // chunks received again
+	Dropped                           uint64 // chunks without room or out of the window
+	Unconfirmed                       uint64 // chunks from a path that was not confirmed
+	Malformed, BadTag, BadChecksum    uint64 // packets or chunks
+	RepliesDropped                    uint64 // beyond maxReplies
+}
+
+// newAssoc returns an association that knows its own side only.
+func newAssoc(cfg Config, src rand.Source, tag wire.Tag, tsn wire.TSN) *Assoc {
+	return &Assoc{
+		cfg:    cfg,
+		rng:    rand.New(src),
+		tag:    tag,
+		out:    sendQueue{streams: make(map[wire.StreamID]*outStream)},
+		flight: newInflight(tsn),
+		reasm:  newReassembly(),
+		sack:   sackState{window: cfg.ReceiveBuffer},
+	}
+}
+
+// establish opens the association over the pair that completed the
+// handshake, the only one that this confirms.
+func (a *Assoc) establish(now Time, on Pair) {
+	a.state = Established
+	a.peer.handshake = on
+	p := a.addPath(on)
+	p.addr.permitted = true
+	a.events.push(Event{Kind: EventEstablished, Pair: on})
+	a.confirm(now, p)
+	a.scheduleHeartbeat(now, p)
+	a.Permit(now, nil)
+}
+
+// Permit says which addresses of the peer may be used beside the one of the
+// handshake; it replaces what was permitted before. Each is probed and used
+// once it has answered. Paths to addresses that are no longer permitted are
+// forgotten, or, once confirmed, used only when no other works.
+func (a *Assoc) Permit(now Time, v []netip.Addr) {
+	if a.state < Established || a.state == Closed {
+		return
+	}
+	h := a.peer.handshake.Remote
+	allowed := []netip.Addr{h.Addr()}
+	for _, addr := range v {
+		if addr = addr.Unmap(); len(allowed) <= maxPeerAddrs && !slices.Contains(allowed, addr) {
+			allowed = append(allowed, addr)
+		}
+	}
+	for _, r := range a.paths.addrs {
+		r.permitted = slices.Contains(allowed, r.addr)
+	}
+	for _, p := range slices.Clone(a.paths.all) {
+		p.withdrawn = !p.addr.permitted
+		if p.withdrawn && !p.confirmed() {
+			a.removePath(p)
+		}
+	}
+	for _, addr := range allowed {
+		for _, local := range a.cfg.Locals {
+			if local.Addr().Is4() == addr.Is4() {
+				// The port is a guess; the peer's own probes correct it.
+				a.permitPath(now, Pair{Local: local, Remote: netip.AddrPortFrom(addr, h.Port())})
+			}
+		}
+	}
+	a.reselect(now, CauseCommand)
+}
+
+func (a *Assoc) permitPath(now Time, on Pair) {
+	for _, p := range a.paths.all {
+		if p.pair.Local == on.Local && p.addr.addr == on.Remote.Addr() {
+			return
+		}
+	}
+	if p := a.addPath(on); p != nil {
+		p.addr.permitted = true
+		a.probeNow(now, p)
+	}
+}
+
+// hint notes a packet with our tag over a pair that is no path yet: a path to
+// be proved, if the address is permitted (RFC 6951 section 5.4 for a changed
+// port).
+func (a *Assoc) hint(now Time, on Pair) *path {
+	r := a.paths.addrOf(on.Remote.Addr())
+	if a.state < Established || r == nil || !r.permitted {
+		return nil
+	}
+	p := a.addPath(on)
+	if p != nil {
+		a.probeNow(now, p)
+	}
+	return p
+}
+
+// Expire does what is due at now. Calls that come early are harmless.
+func (a *Assoc) Expire(now Time) {
+	if a.state == Closed {
+		return
+	}
+	if a.state < Established {
+		a.expireHandshake(now)
+		return
+	}
+	if a.sack.timer.due(now) {
+		a.sack.timer.stop()
+		a.sack.now = true
+	}
+	for i := 0; i < len(a.paths.all) && a.state != Closed; i++ {
+		p := a.paths.all[i]
+		if p.loss.reorder.due(now) {
+			a.detectLoss(now, p)
+			p.armT3(now, false)
+		}
+		if p.loss.t3.due(now) {
+			a.expireT3(now, p)
+		}
+		a.expireHeartbeat(now, p)
+	}
+	if a.state != Closed {
+		a.expireShutdown(now)
+	}
+}
+
+// NextDeadline returns when Expire should be called next, if ever.
+func (a *Assoc) NextDeadline() (Time, bool) {
+	var next deadline
+	if a.state == Closed {
+		return 0, false
+	}
+	a.hs.t1.earlier(&next)
+	a.sack.timer.earlier(&next)
+	a.shut.t2.earlier(&next)
+	a.shut.guard.earlier(&next)
+	for _, p := range a.paths.all {
+		p.loss.t3.earlier(&next)
+		p.loss.reorder.earlier(&next)
+		p.hb.next.earlier(&next)
+		p.hb.timeout.earlier(&next)
+	}
+	return next.at, next.armed
+}
+
+// reply queues a packet of one control chunk for the pair that a question
+// came by.
+func (a *Assoc) reply(on Pair, chunks func([]byte) []byte) {
+	if len(a.replies) >= maxReplies {
+		a.stats.RepliesDropped++
+		return
+	}
+	b := chunks(a.beginPacket(nil, a.peer.tag))
+	wire.SetChecksum(b)
+	a.replies = append(a.replies, packet{on, b})
+}
+
+// pollReply hands out a packet that was built ahead.
+func (a *Assoc) pollReply(buf []byte) ([]byte, Pair, bool) {
+	if len(a.replies) == 0 {
+		return buf, Pair{}, false
+	}
+	r := a.replies[0]
+	a.replies = slices.Delete(a.replies, 0, 1)
+	a.stats.PacketsSent++
+	if p := a.paths.find(r.on); p != nil {
+		p.stats.txBytes += uint64(len(r.b))
+	}
+	return append(buf, r.b...), r.on, true
+}
+
+// Abort ends the association at once; the peer is told why.
+func (a *Assoc) Abort(now Time, code wire.CauseCode, reason string) { a.abort(now, code, reason) }
+
+func (a *Assoc) abort(now Time, code wire.CauseCode, reason string) {
+	a.abortCause(now, code, []byte(reason), reason)
+}
+
+// abortCause ends the association with an ABORT that carries one cause.
+func (a *Assoc) abortCause(_ Time, code wire.CauseCode, info []byte, reason string) {
+	a.sendAbort(code, info)
+	a.close(&AbortError{Code: code, Reason: reason})
+}
+
+// sendAbort queues an ABORT over the path in use. Before the peer's tag is
+// known there is nobody to tell.
+func (a *Assoc) sendAbort(code wire.CauseCode, info []byte) {
+	on := a.peer.handshake
+	if p := a.paths.current; p != nil {
+		on = p.pair
+	}
+	if a.state == Closed || a.peer.tag == 0 || !on.Remote.IsValid() {
+		return
+	}
+	a.reply(on, func(b []byte) []byte {
+		return wire.AppendChunk(b, wire.TypeAbort, 0, wire.AppendCause(nil, code, info[:min(len(info), maxCauseInfo)]))
+	})
+}
+
+// fail ends the association without a word to the peer, which is not there.
+func (a *Assoc) fail(_ Time, err error) { a.close(err) }
+
+func (a *Assoc) close(err error) {
+	if a.state == Closed {
+		return
+	}
+	a.state = Closed
+	a.closeErr = err
+	a.events.push(Event{Kind: EventClosed, Err: err})
+}
+
+// NextEvent returns what happened since the last call.
+func (a *Assoc) NextEvent() (Event, bool) { return a.events.pop() }
+
+// LocalTag is the verification tag on packets to this association.
+func (a *Assoc) LocalTag() wire.Tag { return a.tag }
+
+// PeerTag is the verification tag on packets from it, 0 until it is known.
+func (a *Assoc) PeerTag() wire.Tag { return a.peer.tag }
+
+// Ports returns the SCTP ports.
+func (a *Assoc) Ports() (local, peer uint16) { return a.cfg.Port, a.peer.port }
+
+// Established reports whether the handshake is complete and the end not yet
+// reached.
+func (a *Assoc) Established() bool { return a.state >= Established && a.state != Closed }
+
+// Closed reports whether the association has ended.
+func (a *Assoc) Closed() bool { return a.state == Closed }
+
+// Err returns why it ended; nil before that and after a graceful shutdown.
+func (a *Assoc) Err() error { return a.closeErr }
+
+// Stats returns the counters.
+func (a *Assoc) Stats() Stats { return a.stats }
+
+// PeerInfo is what the handshake said of the peer.
+type PeerInfo struct {
+	Handshake             Pair
+	Listed                []netip.Addr
+	Silent                bool // it listed no addresses
+	Adaptation            uint32
+	OutStreams, InStreams uint16 // usable, from here and from there
+}
+
+// Peer returns what the handshake said of the peer.
+func (a *Assoc) Peer() PeerInfo {
+	return PeerInfo{
+		Handshake:  a.peer.handshake,
+		Listed:     slices.Clone(a.peer.listed),
+		Silent:     len(a.peer.listed) == 0,
+		Adaptation: a.peer.adaptation,
+		OutStreams: a.peer.outStreams,
+		InStreams:  a.peer.inStreams,
+	}
+}

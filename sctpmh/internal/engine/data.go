@@ -1,0 +1,71 @@
+package engine
+
+import (
+	"encoding/binary"
+
+	"github.com/sctpmh/mh/sctpmh/internal/wire"
+)
+
+// handleData takes one DATA chunk (RFC 9260 section 6.2).
+func (a *Assoc) handleData(now Time, p *path, c wire.Chunk) {
+	switch a.state {
+	case Established, ShutdownPending, ShutdownSent:
+	default:
+		return
+	}
+	if p == nil || !p.confirmed() {
+		// It came from where nothing was proved yet: the peer sends it
+		// again over a path that was. Stricter than RFC 9260.
+		a.stats.Unconfirmed++
+		return
+	}
+	d, ok := wire.ParseData(c)
+	if !ok {
+		a.stats.Malformed++
+		return
+	}
+	if len(d.Payload) == 0 {
+		// "MUST send an ABORT chunk with a No User Data" (section 6.2).
+		a.abortCause(now, wire.CauseNoUserData, binary.BigEndian.AppendUint32(nil, uint32(d.TSN)), "DATA chunk without user data")
+		return
+	}
+	a.rx.data = true
+	a.rx.immediate = a.rx.immediate || d.Immediate
+	switch a.rcv.classify(d.TSN) {
+	case arrivedAgain:
+		a.rcv.again(d.TSN)
+		a.sack.repeated = true
+		a.rx.immediate = true
+		a.stats.Duplicates++
+		return
+	case arrivedTooFar:
+		a.stats.Dropped++
+		return
+	}
+	if !a.hasRoom(&d) {
+		a.rx.immediate = true // tells the peer what the window is
+		a.stats.Dropped++
+		return
+	}
+	filled := len(a.rcv.gaps) > 0
+	a.rcv.receive(d.TSN)
+	a.rx.immediate = a.rx.immediate || filled
+	if uint16(d.Stream) >= a.peer.inStreams {
+		// Acknowledged, reported, not delivered (section 6.5).
+		a.reportError(wire.CauseInvalidStream, []byte{byte(d.Stream >> 8), byte(d.Stream), 0, 0})
+		return
+	}
+	if !a.reasm.add(&d) {
+		a.abort(now, wire.CauseProtocolViolation, "chunks of one message contradict each other")
+	}
+}
+
+// hasRoom reports whether memory allows another chunk. One that fills a hole
+// may exceed the window, up to twice of it: without that, a full buffer
+// behind a hole would never drain.
+func (a *Assoc) hasRoom(d *wire.Data) bool {
+	if a.reasm.held < a.cfg.ReceiveBuffer {
+		return true
+	}
+	return d.TSN.Less(a.rcv.highest()) && a.reasm.held < 2*a.cfg.ReceiveBuffer
+}

@@ -1,0 +1,336 @@
+package engine
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"slices"
+
+	"github.com/sctpmh/mh/sctpmh/internal/wire"
+)
+
+// handshake is the dialing side of the set-up (RFC 9260 section 5.1): INIT
+// over one candidate pair after the other with the same tag, so that the
+// first one that works wins and there is still one association (RFC 8305 in
+// spirit; RFC 9260 knows one address only).
+//
+//	CookieWait --INIT ACK--> CookieEchoed --COOKIE ACK--> Established
+//	    ^                         |
+//	    +-- no answer, or stale --+
+type handshake struct {
+	candidates []candidate
+	next       int // candidate for the next INIT
+	round      int // times that all of them were tried
+	tries      int // COOKIE ECHOs sent with this cookie
+	due        bool
+	t1         deadline // T1-init, T1-cookie
+	cookie     []byte   // to be echoed; on the accepting side, the one that was
+	on         Pair     // where it came from
+	sentAt     Time
+	refusal    error // the last ABORT that answered an INIT
+}
+
+// A candidate is a pair that an INIT may take.
+type candidate struct {
+	pair    Pair
+	addr    *peerAddr
+	inits   int
+	refused bool
+}
+
+// Dial begins an association with the SCTP port at the other end of one of
+// the pairs. They are tried in order, AttemptDelay apart.
+func (e *Endpoint) Dial(now Time, pairs []Pair, remotePort uint16) *Assoc {
+	a := newAssoc(e.cfg, e.source(), e.newTag(), wire.TSN(e.rng.Uint32()))
+	a.peer.port = remotePort
+	for _, on := range pairs[:min(len(pairs), maxPaths)] {
+		if addr := a.paths.ensureAddr(on.Remote.Addr()); addr != nil {
+			a.hs.candidates = append(a.hs.candidates, candidate{pair: on, addr: addr})
+		}
+	}
+	if len(a.hs.candidates) == 0 {
+		a.fail(now, &TimeoutError{Op: "handshake"})
+		return a
+	}
+	a.hs.due = true
+	return a
+}
+
+// expireHandshake handles T1: the next candidate, or the cookie once more.
+func (a *Assoc) expireHandshake(now Time) {
+	h := &a.hs
+	if !h.t1.due(now) {
+		return
+	}
+	h.t1.stop()
+	if a.state == CookieEchoed {
+		if h.tries >= min(a.cfg.MaxInitRetransmits, cookieTries) {
+			a.restartHandshake(now)
+			return
+		}
+		h.due = true
+		return
+	}
+	a.nextCandidate(now)
+}
+
+// cookieTries is how often a cookie is echoed over the pair that it belongs
+// to before the other pairs get their chance.
+const cookieTries = 2
+
+// restartHandshake goes back to INIT, over the pairs that were not tried yet
+// first. The old cookie is forgotten.
+func (a *Assoc) restartHandshake(now Time) {
+	a.state = CookieWait
+	a.hs.tries, a.hs.cookie = 0, nil
+	a.peer.tag = 0
+	a.nextCandidate(now)
+}
+
+// nextCandidate has an INIT sent over the next pair that may still take one.
+func (a *Assoc) nextCandidate(now Time) {
+	h := &a.hs
+	for range h.candidates {
+		if h.next++; h.next == len(h.candidates) {
+			h.next = 0
+			h.round++
+		}
+		if a.mayInit(&h.candidates[h.next]) {
+			h.due = true
+			return
+		}
+	}
+	if h.refusal != nil {
+		a.fail(now, h.refusal)
+		return
+	}
+	var tried []Pair
+	for _, c := range h.candidates {
+		tried = append(tried, c.pair)
+	}
+	a.fail(now, &TimeoutError{Op: "handshake", Tried: tried})
+}
+
+// mayInit reports whether a candidate is worth another INIT. A single one is
+// tried as long as RFC 9260 has it; of several each address gets maxProbes,
+// because not all of them need be the peer's.
+func (a *Assoc) mayInit(c *candidate) bool {
+	if len(a.hs.candidates) == 1 {
+		return !c.refused && c.inits <= a.cfg.MaxInitRetransmits
+	}
+	return !c.refused && c.addr.probes < maxProbes
+}
+
+// refused notes that the host at a candidate answered the INIT with an ABORT.
+func (a *Assoc) refused(now Time, on Pair, err error) {
+	h := &a.hs
+	for i := range h.candidates {
+		if c := &h.candidates[i]; c.pair == on && !c.refused {
+			c.refused = true
+			h.refusal = err
+			if i == h.next {
+				h.t1.stop()
+				a.nextCandidate(now)
+			}
+			return
+		}
+	}
+}
+
+// pollHandshake builds the INIT or COOKIE ECHO that is due.
+func (a *Assoc) pollHandshake(now Time, buf []byte) ([]byte, Pair, bool) {
+	h := &a.hs
+	if !h.due {
+		return buf, Pair{}, false
+	}
+	h.due = false
+	if a.state == CookieEchoed {
+		h.tries++
+		h.sentAt = now
+		h.t1.set(now.Add(min(a.cfg.RTOInitial<<(h.tries-1), a.cfg.RTOMax)))
+		b := wire.AppendChunk(a.beginPacket(buf, a.peer.tag), wire.TypeCookieEcho, 0, h.cookie)
+		return a.endPacket(b, len(buf), nil), h.on, true
+	}
+	c := &h.candidates[h.next]
+	c.inits++
+	c.addr.probed(now)
+	// The next pair follows soon; after the last one this is T1-init, doubled
+	// with every round (section 6.3.3 rule E2).
+	wait := a.cfg.AttemptDelay
+	if h.next == len(h.candidates)-1 {
+		wait = min(a.cfg.RTOInitial<<min(h.round, 10), a.cfg.RTOMax)
+	}
+	h.t1.set(now.Add(wait))
+	b := a.appendInit(a.beginPacket(buf, 0), len(buf))
+	return a.endPacket(b, len(buf), nil), c.pair, true
+}
+
+// appendInit appends the INIT chunk of the packet that starts at b[start:],
+// padded so that the INIT ACK is not larger (RFC 4820 section 4, RFC 5062
+// section 9).
+func (a *Assoc) appendInit(b []byte, start int) []byte {
+	params := appendSetup(nil, &a.cfg)
+	const fixed = 20
+	if n := maxInitAck - (len(b) - start) - fixed - len(params) - 4; n > 0 {
+		params = wire.AppendParam(params, wire.ParamPad, make([]byte, n))
+	}
+	return wire.AppendInit(b, wire.TypeInit, wire.Init{
+		Tag:        a.tag,
+		ARwnd:      uint32(a.cfg.ReceiveBuffer),
+		OutStreams: a.cfg.MaxStreams,
+		InStreams:  a.cfg.MaxStreams,
+		TSN:        a.flight.first,
+		Params:     params,
+	})
+}
+
+// appendSetup appends the parameters that INIT and INIT ACK share.
+func appendSetup(b []byte, cfg *Config) []byte {
+	for _, addr := range cfg.List {
+		b = wire.AppendAddrParam(b, addr)
+	}
+	if cfg.Adaptation != 0 {
+		b = wire.AppendParam(b, wire.ParamAdaptation, binary.BigEndian.AppendUint32(nil, cfg.Adaptation))
+	}
+	return b
+}
+
+// setup is what the parameters of an INIT or INIT ACK say.
+type setup struct {
+	listed       []netip.Addr
+	adaptation   uint32
+	cookie       []byte
+	unrecognized []byte // Unrecognized Parameter TLVs or causes to report
+	code         wire.CauseCode
+	reason       string // with code: why the chunk is refused
+}
+
+// parseSetup reads the parameters (sections 3.3.2.1, 3.3.3.1 and 5.1.2).
+// Unknown ones are treated as the two high bits of their type say.
+func parseSetup(params []byte) (s setup, ok bool) {
+	addrs, reported := 0, 0
+	for len(params) > 0 {
+		p, rest, ok := wire.NextParam(params)
+		if !ok {
+			return s, false
+		}
+		params = rest
+		switch p.Type {
+		case wire.ParamIPv4, wire.ParamIPv6:
+			if addrs++; addrs > maxListedParams {
+				s.code, s.reason = wire.CauseProtocolViolation, "too many addresses"
+				return s, true
+			}
+			addr, ok := p.Addr()
+			if !ok {
+				return s, false
+			}
+			if addr = addr.Unmap(); usableAddr(addr) && len(s.listed) < maxPeerAddrs && !slices.Contains(s.listed, addr) {
+				s.listed = append(s.listed, addr)
+			}
+		case wire.ParamStateCookie:
+			s.cookie = p.Value
+		case wire.ParamAdaptation:
+			if len(p.Value) == 4 {
+				s.adaptation = binary.BigEndian.Uint32(p.Value)
+			}
+		case wire.ParamHostName:
+			// "MUST send an ABORT chunk" (section 3.3.2.1.4).
+			s.code, s.reason = wire.CauseUnresolvableAddr, "host name parameter"
+			return s, true
+		case wire.ParamPad, wire.ParamCookiePreservative, wire.ParamSupportedAddrTypes, wire.ParamUnrecognized,
+			wire.ParamSupportedExt, wire.ParamECN:
+		default:
+			skip, report := p.Type.UnknownAction()
+			if report && reported < maxUnrecognized && len(s.unrecognized)+len(p.Raw) <= maxUnrecognizedLen {
+				reported++
+				s.unrecognized = wire.AppendParam(s.unrecognized, wire.ParamUnrecognized, p.Raw)
+			}
+			if !skip {
+				return s, true
+			}
+		}
+	}
+	return s, true
+}
+
+// usableAddr reports whether a listed address can be one host's (section
+// 8.4 rule 1 and noid's own filters come on top of it).
+func usableAddr(a netip.Addr) bool {
+	return a.IsValid() && !a.IsUnspecified() && !a.IsMulticast() && a != netip.AddrFrom4([4]byte{255, 255, 255, 255})
+}
+
+// handleInitAck takes the answer to our INIT. It may come from another
+// address than the INIT went to, as long as that is a candidate too.
+func (a *Assoc) handleInitAck(now Time, on Pair, c wire.Chunk) {
+	if a.state != CookieWait {
+		return // section 5.2.3
+	}
+	in, ok := wire.ParseInit(c)
+	if !ok || !a.isCandidate(on) {
+		a.stats.Malformed++
+		return
+	}
+	s, ok := parseSetup(in.Params)
+	switch {
+	case !ok:
+		a.stats.Malformed++
+		return
+	case in.Tag == 0, in.OutStreams == 0, in.InStreams == 0:
+		// "the receiver of the INIT ACK chunk MUST treat it as an error and
+		// close the association" (section 3.3.3).
+		a.abort(now, wire.CauseInvalidMandatoryParam, "INIT ACK with a zero tag or without streams")
+		return
+	case s.code != 0:
+		a.setPeer(on, in, s)
+		a.abort(now, s.code, "INIT ACK: "+s.reason)
+		return
+	case s.cookie == nil:
+		a.setPeer(on, in, s)
+		a.abortCause(now, wire.CauseMissingParam, []byte{0, 0, 0, 1, 0, byte(wire.ParamStateCookie)}, "INIT ACK without a cookie")
+		return
+	}
+	a.setPeer(on, in, s)
+	h := &a.hs
+	h.cookie, h.on, h.due, h.tries = slices.Clone(s.cookie), on, true, 0
+	h.t1.stop()
+	a.state = CookieEchoed
+}
+
+func (a *Assoc) isCandidate(on Pair) bool {
+	return slices.ContainsFunc(a.hs.candidates, func(c candidate) bool { return c.pair == on })
+}
+
+// setPeer records what an INIT or INIT ACK says of its sender.
+func (a *Assoc) setPeer(on Pair, in wire.Init, s setup) {
+	a.peer.tag = in.Tag
+	a.peer.handshake = on
+	a.peer.listed = s.listed
+	a.peer.adaptation = s.adaptation
+	a.peer.rwnd = int(in.ARwnd)
+	a.peer.outStreams = min(a.cfg.MaxStreams, in.InStreams)
+	a.peer.inStreams = min(a.cfg.MaxStreams, in.OutStreams)
+	a.rcv.cum = in.TSN.Add(^uint32(0))
+}
+
+// handleCookieAck completes the set-up on the dialing side.
+func (a *Assoc) handleCookieAck(now Time, on Pair) {
+	if a.state != CookieEchoed {
+		return // section 5.2.5
+	}
+	h := &a.hs
+	h.t1.stop()
+	a.establish(now, h.on)
+	if p := a.paths.find(h.on); h.tries == 1 {
+		p.rto.sample(&a.cfg, now, now.Sub(h.sentAt))
+	}
+	h.candidates, h.cookie = nil, nil
+}
+
+// handleCookieEcho answers the repetition of the cookie that made this
+// association: our COOKIE ACK was lost (section 5.2.4 action D).
+func (a *Assoc) handleCookieEcho(on Pair, c wire.Chunk) {
+	if a.state < Established || a.hs.cookie == nil || !slices.Equal(a.hs.cookie, c.Value) {
+		return
+	}
+	a.reply(on, func(b []byte) []byte { return wire.AppendChunk(b, wire.TypeCookieAck, 0, nil) })
+}

@@ -1,0 +1,129 @@
+package engine
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/sctpmh/mh/sctpmh/internal/wire"
+)
+
+// heartbeat is the probing of one path (RFC 9260 section 8.3) and, while it
+// is unconfirmed, its verification (section 5.4).
+//
+// Invariant: one HEARTBEAT of a path is outstanding at most (HB.Max.Burst 1).
+type heartbeat struct {
+	next    deadline // send one
+	timeout deadline // the outstanding one is lost
+	nonce   uint64
+	sentAt  Time
+	due     bool // to be built by Poll
+}
+
+const nonceLen = 8
+
+// probeNow has a HEARTBEAT leave over p at once.
+func (a *Assoc) probeNow(now Time, p *path) {
+	if !p.hb.timeout.armed {
+		p.hb.next.set(now)
+	}
+}
+
+// scheduleHeartbeat arms the next probe of a path: "RTO + HB.interval, with
+// jittering of +/- 50% of the RTO value" (RFC 9260 section 8.3), without the
+// interval while the path is in doubt, because that is how its return is
+// noticed (RFC 7829 section 3, rule 2).
+func (a *Assoc) scheduleHeartbeat(now Time, p *path) {
+	rto := p.rto.rto
+	wait := rto/2 + time.Duration(a.rng.Int64N(int64(rto)+1))
+	if p.state != PotentiallyFailed {
+		wait += a.cfg.HeartbeatInterval
+	}
+	if p.state == Inactive {
+		wait = min(wait, a.cfg.RTOMax)
+	}
+	p.hb.next.set(now.Add(wait))
+}
+
+// expireHeartbeat handles both deadlines of a path's probing.
+func (a *Assoc) expireHeartbeat(now Time, p *path) {
+	h := &p.hb
+	if h.timeout.due(now) {
+		h.timeout.stop()
+		p.rto.backOff(&a.cfg)
+		if p.confirmed() && !p.loss.t3.armed {
+			a.pathError(now, p, CauseProbe) // with data on the path T3 counts
+		}
+		a.scheduleHeartbeat(now, p)
+		if p.state == PotentiallyFailed || !p.confirmed() && p.addr.probes < maxProbes {
+			h.next.set(now) // the timeout was the wait
+		}
+	}
+	if !h.next.due(now) {
+		return
+	}
+	h.next.stop()
+	switch {
+	case a.state < Established || a.state >= ShutdownSent || h.timeout.armed:
+		// Not the time for it; the answer to the outstanding one re-arms.
+	case !p.confirmed() && (!p.addr.permitted || !p.addr.mayProbe(now)):
+		h.next.set(max(p.addr.quiet, now.Add(a.cfg.HeartbeatInterval)))
+	case p.state == Active && p.flight > 0:
+		a.scheduleHeartbeat(now, p) // not idle (RFC 9260 section 8.3)
+	default:
+		h.due = true
+	}
+}
+
+// pollHeartbeat builds the packet of one probe that is due.
+func (a *Assoc) pollHeartbeat(now Time, buf []byte) ([]byte, Pair, bool) {
+	for _, p := range a.paths.all {
+		h := &p.hb
+		if !h.due {
+			continue
+		}
+		h.due = false
+		h.nonce = a.rng.Uint64()
+		h.sentAt = now
+		h.timeout.set(now.Add(p.rto.rto))
+		p.lastSent = now
+		p.addr.probed(now)
+		a.stats.Heartbeats++
+		b := a.beginPacket(buf, a.peer.tag)
+		b = wire.AppendHeartbeat(b, wire.TypeHeartbeat, binary.BigEndian.AppendUint64(a.scratch[:0], h.nonce))
+		return a.endPacket(b, len(buf), p), p.pair, true
+	}
+	return buf, Pair{}, false
+}
+
+// handleHeartbeat answers a probe over the pair it came by, once a packet
+// (RFC 5062 section 8: one packet must not provoke many). The answer is no
+// larger than the question.
+func (a *Assoc) handleHeartbeat(on Pair, c wire.Chunk) {
+	if _, ok := wire.HeartbeatInfo(c); !ok || a.rx.answered {
+		return
+	}
+	a.rx.answered = true
+	a.reply(on, func(b []byte) []byte {
+		return wire.AppendChunk(b, wire.TypeHeartbeatAck, 0, c.Value)
+	})
+}
+
+// handleHeartbeatAck proves a path. The nonce says which one, whatever pair
+// the answer came by.
+func (a *Assoc) handleHeartbeatAck(now Time, c wire.Chunk) {
+	info, ok := wire.HeartbeatInfo(c)
+	if !ok || len(info) != nonceLen {
+		return
+	}
+	nonce := binary.BigEndian.Uint64(info)
+	for _, p := range a.paths.all {
+		if !p.hb.timeout.armed || p.hb.nonce != nonce {
+			continue
+		}
+		p.hb.timeout.stop()
+		p.rto.sample(&a.cfg, now, now.Sub(p.hb.sentAt))
+		a.confirm(now, p)
+		a.scheduleHeartbeat(now, p)
+		return
+	}
+}

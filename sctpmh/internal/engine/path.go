@@ -1,0 +1,316 @@
+package engine
+
+import (
+	"net/netip"
+	"time"
+)
+
+// PathState is what is believed of a path.
+//
+//	              HEARTBEAT ACK with our nonce
+//	Unconfirmed ------------------------------> Active <-----------------+
+//	                                              |                      |
+//	                              first timeout   v                      | HEARTBEAT ACK, or
+//	                                    PotentiallyFailed ---------------+ SACK of data that
+//	                                              |                      | went over it once
+//	            more than PathMaxRetrans errors   v                      |
+//	                                           Inactive -----------------+
+//
+// (RFC 9260 sections 5.4 and 8.2; RFC 7829 section 3 with PFMR 0.)
+type PathState uint8
+
+// The states, best last.
+const (
+	Unconfirmed PathState = iota
+	Inactive
+	PotentiallyFailed
+	Active
+)
+
+func (s PathState) String() string {
+	switch s {
+	case Unconfirmed:
+		return "unconfirmed"
+	case Inactive:
+		return "inactive"
+	case PotentiallyFailed:
+		return "potentially-failed"
+	case Active:
+		return "active"
+	}
+	return "unknown"
+}
+
+// Sizes of a packet on a path, in octets.
+const (
+	// basePMTU is where every path starts: the minimum link of IPv6, which
+	// tunnels and mobile networks carry too (RFC 8899 section 5.1.2,
+	// BASE_PLPMTU).
+	basePMTU = 1280
+
+	// encapsulation is the IPv6 and UDP headers around an SCTP packet.
+	encapsulation = 40 + 8
+
+	// maxPacket is the largest SCTP packet that is built.
+	maxPacket = basePMTU - encapsulation
+
+	commonHeader = 12
+	dataHeader   = 16
+
+	// sealRoom is what sealing a packet adds; the largest payload leaves it
+	// free when a configuration asks for sealed associations.
+	sealRoom = 28
+)
+
+// maxPayload is the largest payload of a DATA chunk that is alone in its
+// packet, with room octets left for sealing.
+func maxPayload(room int) int { return maxPacket - room - commonHeader - dataHeader }
+
+// A path is one pair of addresses and all that is measured over it.
+type path struct {
+	pair      Pair
+	addr      *peerAddr
+	state     PathState
+	withdrawn bool // no longer permitted: used only when nothing else works
+	errors    int  // consecutive, RFC 9260 section 8.2
+	order     int  // position at creation, the last tie-breaker
+
+	rto  rtoState
+	cc   newReno
+	loss lossState
+	hb   heartbeat
+
+	// Invariant: flight is the sum of the sizes of the chunks in loss.sent.
+	flight int
+
+	lastSent Time // last DATA or HEARTBEAT
+	stats    pathStats
+}
+
+type pathStats struct {
+	txBytes, rxBytes, retransmits uint64
+}
+
+// PathInfo is a path as its user sees it.
+type PathInfo struct {
+	Pair
+	State                         PathState
+	Confirmed                     bool // a nonce or the handshake proved it
+	InUse                         bool // new data leaves over it now
+	SRTT, RTO                     time.Duration
+	Cwnd                          int // octets
+	MTU                           int // octets of an IP packet
+	TxBytes, RxBytes, Retransmits uint64
+	Errors                        int // consecutive
+}
+
+func (p *path) confirmed() bool { return p.state != Unconfirmed }
+
+// window is how many octets may leave over the path now.
+func (p *path) window() int { return p.cc.cwnd - p.flight }
+
+// A peerAddr is a remote IP address and how much it was bothered before it
+// answered. Several paths end at one.
+//
+// Invariant: until proven, at most maxProbes packets are sent to it before
+// the first quiet period, and one in each after that.
+type peerAddr struct {
+	addr      netip.Addr
+	proven    bool // a packet of the handshake or a nonce came back from it
+	permitted bool
+	probes    int
+	quiet     Time // no probe before it
+}
+
+// Silence after maxProbes unanswered probes, doubled after each further one
+// up to the maximum. An address of the peer that is dead when the association
+// begins is found again this way; a stranger hears ten small packets in the
+// first hour.
+const (
+	probeQuiet    = 30 * time.Second
+	maxProbeQuiet = time.Hour
+)
+
+// mayProbe reports whether a packet may be sent to the address now.
+func (r *peerAddr) mayProbe(now Time) bool { return r.proven || !now.Before(r.quiet) }
+
+// probed counts a packet to the address.
+func (r *peerAddr) probed(now Time) {
+	if r.probes++; !r.proven && r.probes >= maxProbes {
+		r.quiet = now.Add(min(probeQuiet<<min(r.probes-maxProbes, 8), maxProbeQuiet))
+	}
+}
+
+// pathSet is the paths of an association, the known remote addresses, and
+// the path that new data takes.
+//
+// Invariant: current is nil or a confirmed member of all.
+type pathSet struct {
+	all     []*path
+	addrs   []*peerAddr
+	current *path
+	primary *path // preferred while active; nil: whichever works stays
+	created int
+}
+
+func (s *pathSet) find(on Pair) *path {
+	for _, p := range s.all {
+		if p.pair == on {
+			return p
+		}
+	}
+	return nil
+}
+
+// addrOf returns the record of a remote address, nil when it is unknown.
+func (s *pathSet) addrOf(a netip.Addr) *peerAddr {
+	for _, r := range s.addrs {
+		if r.addr == a {
+			return r
+		}
+	}
+	return nil
+}
+
+// ensureAddr returns the record of a, made when there is room for it.
+func (s *pathSet) ensureAddr(a netip.Addr) *peerAddr {
+	if r := s.addrOf(a); r != nil {
+		return r
+	}
+	if len(s.addrs) >= maxPaths {
+		return nil
+	}
+	r := &peerAddr{addr: a}
+	s.addrs = append(s.addrs, r)
+	return r
+}
+
+// add returns the path on a pair, made unconfirmed when it is new and there
+// is room. An unconfirmed path between the same addresses whose remote port
+// was a guess takes the port of the pair instead.
+func (a *Assoc) addPath(on Pair) *path {
+	s := &a.paths
+	if p := s.find(on); p != nil {
+		return p
+	}
+	addr := s.ensureAddr(on.Remote.Addr())
+	if addr == nil {
+		return nil
+	}
+	for _, p := range s.all {
+		if p.state == Unconfirmed && p.pair.Local == on.Local && p.addr == addr {
+			p.pair = on
+			return p
+		}
+	}
+	if len(s.all) >= maxPaths {
+		return nil
+	}
+	p := &path{
+		pair:  on,
+		addr:  addr,
+		order: s.created,
+		rto:   newRTO(&a.cfg),
+		cc:    newNewReno(maxPacket, on.Remote.Addr().Is4()),
+	}
+	s.created++
+	s.all = append(s.all, p)
+	return p
+}
+
+// removePath forgets an unconfirmed path.
+func (a *Assoc) removePath(p *path) {
+	if p.confirmed() || p.flight != 0 {
+		panic("BUG: removing a path that may carry data")
+	}
+	for i, q := range a.paths.all {
+		if q == p {
+			a.paths.all = append(a.paths.all[:i], a.paths.all[i+1:]...)
+			return
+		}
+	}
+}
+
+// setState records what is now believed of a path and tells the user.
+func (a *Assoc) setState(p *path, st PathState) {
+	if p.state == st {
+		return
+	}
+	p.state = st
+	a.events.push(Event{Kind: EventPath, Pair: p.pair, State: st})
+}
+
+// confirm makes a path usable: its nonce came back, or the handshake did.
+func (a *Assoc) confirm(now Time, p *path) {
+	p.addr.proven = true
+	a.pathWorks(now, p)
+}
+
+// pathWorks notes proof that both directions of a path work (RFC 9260
+// section 8.2: "the endpoint MUST clear the error counter").
+func (a *Assoc) pathWorks(now Time, p *path) {
+	p.errors = 0
+	a.assocErrors = 0
+	a.setState(p, Active)
+	a.reselect(now, CauseCommand)
+}
+
+// pathError counts a timeout of data or heartbeat on a confirmed path.
+func (a *Assoc) pathError(now Time, p *path, cause FailoverCause) {
+	p.errors++
+	a.assocErrors++
+	if p.errors > a.cfg.PathMaxRetrans {
+		a.setState(p, Inactive)
+	} else if p.state == Active {
+		a.setState(p, PotentiallyFailed)
+		a.probeNow(now, p)
+	}
+	a.reselect(now, cause)
+	if a.assocErrors > a.maxErrors() {
+		a.fail(now, &TimeoutError{Op: "association", Tried: a.confirmedPairs()})
+	}
+}
+
+// maxErrors is Association.Max.Retrans: never less than the paths' own limits
+// together, so that no working path is given up because others died (RFC 9260
+// section 8.1).
+func (a *Assoc) maxErrors() int {
+	sum := 0
+	for _, p := range a.paths.all {
+		if p.confirmed() {
+			sum += a.cfg.PathMaxRetrans
+		}
+	}
+	return max(sum, a.cfg.AssocMaxRetrans)
+}
+
+func (a *Assoc) confirmedPairs() []Pair {
+	var pairs []Pair
+	for _, p := range a.paths.all {
+		if p.confirmed() {
+			pairs = append(pairs, p.pair)
+		}
+	}
+	return pairs
+}
+
+// AppendPaths appends every path to dst.
+func (a *Assoc) AppendPaths(dst []PathInfo) []PathInfo {
+	for _, p := range a.paths.all {
+		dst = append(dst, PathInfo{
+			Pair:        p.pair,
+			State:       p.state,
+			Confirmed:   p.confirmed(),
+			InUse:       p == a.paths.current,
+			SRTT:        p.rto.srtt,
+			RTO:         p.rto.rto,
+			Cwnd:        p.cc.cwnd,
+			MTU:         basePMTU,
+			TxBytes:     p.stats.txBytes,
+			RxBytes:     p.stats.rxBytes,
+			Retransmits: p.stats.retransmits,
+			Errors:      p.errors,
+		})
+	}
+	return dst
+}

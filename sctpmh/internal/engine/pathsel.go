@@ -1,0 +1,129 @@
+package engine
+
+// Which path new data takes. There is one at a time; it stays until it fails
+// or the user prefers another, so that a path that comes and goes moves the
+// traffic at most once.
+
+// reselect chooses the path for new data after something was learnt of one.
+func (a *Assoc) reselect(now Time, cause FailoverCause) {
+	from, to := a.paths.current, a.choosePath()
+	if to == from || to == nil {
+		return
+	}
+	a.paths.current = to
+	if from != nil {
+		a.stall.moved(now, from.pair, to.pair, cause, a.outstanding())
+		a.flushStall()
+	}
+}
+
+// choosePath returns the path that new data should take: the preferred one
+// while it is active, else the present one while nothing is better, else the
+// best. It is nil before any path is confirmed.
+func (a *Assoc) choosePath() *path {
+	s := &a.paths
+	if s.primary != nil && s.primary.state == Active && !s.primary.withdrawn {
+		return s.primary
+	}
+	best := s.current
+	for _, p := range s.all {
+		if p.confirmed() && (best == nil || p.better(best)) {
+			best = p
+		}
+	}
+	return best
+}
+
+// better reports whether p is worth leaving q for. Among paths that are all
+// in doubt the one with fewer errors is tried (RFC 7829 section 3, rule 4);
+// equals are not exchanged.
+func (p *path) better(q *path) bool {
+	if p.state == Inactive && q.state == Inactive {
+		return p.errors < q.errors
+	}
+	if p.withdrawn != q.withdrawn && p.state >= PotentiallyFailed {
+		return !p.withdrawn
+	}
+	if p.state != q.state {
+		return p.state > q.state
+	}
+	return p.state != Active && p.errors < q.errors
+}
+
+// alternate returns a confirmed path other than p, the best there is, or p.
+func (a *Assoc) alternate(p *path) *path {
+	var best *path
+	for _, q := range a.paths.all {
+		if q != p && q.confirmed() && (best == nil || q.better(best)) {
+			best = q
+		}
+	}
+	if best == nil {
+		return p
+	}
+	return best
+}
+
+// SetPrimary prefers the confirmed path on pair for new data as long as it is
+// active. It reports whether there is such a path.
+func (a *Assoc) SetPrimary(now Time, on Pair) bool {
+	p := a.paths.find(on)
+	if p == nil || !p.confirmed() {
+		return false
+	}
+	a.paths.primary = p
+	a.reselect(now, CauseCommand)
+	return true
+}
+
+// LocalFailed says that a local address or its link went away: its paths are
+// in doubt at once, without waiting for a timeout.
+func (a *Assoc) LocalFailed(now Time, local Pair) {
+	for _, p := range a.paths.all {
+		if p.pair.Local.Addr() == local.Local.Addr() && p.state == Active {
+			a.setState(p, PotentiallyFailed)
+			a.loseFlight(now, p)
+			a.probeNow(now, p)
+		}
+	}
+	a.reselect(now, CauseInterface)
+}
+
+// stallState measures what a failover cost.
+type stallState struct {
+	progress Time // last acknowledgement of new data, or send after idleness
+	pending  Failover
+	open     bool
+	done     bool
+}
+
+// moved notes that new data leaves over another path from now on.
+func (s *stallState) moved(now Time, from, to Pair, cause FailoverCause, waiting bool) {
+	if s.open {
+		s.pending.To = to // a further move before any progress is one failover
+		return
+	}
+	s.pending = Failover{At: now, From: from, To: to, Cause: cause}
+	s.open = true
+	s.done = !waiting
+}
+
+// progressed notes that new data was acknowledged.
+func (s *stallState) progressed(now Time) {
+	if s.open && !s.done {
+		s.pending.Stall = now.Sub(s.progress)
+		s.done = true
+	}
+	s.progress = now
+}
+
+// flushStall reports a failover whose cost is known.
+func (a *Assoc) flushStall() {
+	if s := &a.stall; s.open && s.done {
+		s.open, s.done = false, false
+		if s.pending.From != s.pending.To {
+			a.stats.Failovers++
+			a.events.push(Event{Kind: EventFailover, Failover: s.pending})
+		}
+	}
+}

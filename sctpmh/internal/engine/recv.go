@@ -1,0 +1,199 @@
+package engine
+
+import "github.com/sctpmh/mh/sctpmh/internal/wire"
+
+// rxState is what the packet being handled has brought so far.
+type rxState struct {
+	data      bool   // at least one DATA chunk
+	immediate bool   // the SACK must not wait
+	answered  bool   // a HEARTBEAT was answered: one is enough
+	errors    []byte // causes for the one ERROR chunk that answers the packet
+	reported  int
+}
+
+// Handle takes a packet that arrived over a pair. It is borrowed until Handle
+// returns.
+func (a *Assoc) Handle(now Time, on Pair, packet []byte) {
+	h, ok := wire.ParseHeader(packet)
+	if !ok || a.state == Closed {
+		return
+	}
+	if !wire.ChecksumOK(packet) {
+		a.stats.BadChecksum++
+		return
+	}
+	chunks := packet[wire.HeaderLen:]
+	if !a.tagOK(h, chunks) {
+		a.stats.BadTag++
+		return
+	}
+	a.stats.PacketsReceived++
+	p := a.paths.find(on)
+	if p == nil {
+		p = a.hint(now, on)
+	}
+	if p != nil {
+		p.stats.rxBytes += uint64(len(packet))
+	}
+	a.handleChunks(now, on, p, chunks)
+}
+
+// tagOK applies the rules of RFC 9260 section 8.5 before any chunk is looked
+// at: checks that come after the handling of chunks have let blind attackers
+// end associations (CVE-2021-3772).
+func (a *Assoc) tagOK(h wire.Header, chunks []byte) bool {
+	if h.DstPort != a.cfg.Port || h.SrcPort != a.peer.port {
+		return false
+	}
+	c, _, ok := wire.NextChunk(chunks)
+	if !ok {
+		return false
+	}
+	if c.Type == wire.TypeAbort || c.Type == wire.TypeShutdownComplete {
+		// Rules B and C: with the T bit the sender had no association and
+		// reflects the tag that we put on our packets.
+		if c.Flags&wire.FlagT != 0 {
+			return h.Tag == a.peer.tag && a.peer.tag != 0
+		}
+	}
+	return h.Tag == a.tag
+}
+
+// handleChunks handles the chunks of a packet whose tag was right. p is nil
+// when the pair is not a path.
+func (a *Assoc) handleChunks(now Time, on Pair, p *path, chunks []byte) {
+	a.rx = rxState{errors: a.rx.errors[:0]}
+	for len(chunks) > 0 && a.state != Closed {
+		c, rest, ok := wire.NextChunk(chunks)
+		if !ok {
+			a.stats.Malformed++
+			break
+		}
+		chunks = rest
+		if !a.handleChunk(now, on, p, c) {
+			break
+		}
+	}
+	if a.state == Closed {
+		return
+	}
+	if a.rx.data {
+		a.receivedData(now, p, a.rx.immediate)
+		if a.state == ShutdownSent {
+			a.shut.due = true // "MUST immediately respond to each received packet containing one or more DATA chunks with a SHUTDOWN chunk" (section 9.2)
+		}
+	}
+	if len(a.rx.errors) > 0 && a.peer.tag != 0 {
+		a.reply(on, func(b []byte) []byte { return wire.AppendChunk(b, wire.TypeError, 0, a.rx.errors) })
+	}
+}
+
+// handleChunk dispatches one chunk. It reports false when the rest of the
+// packet is not to be looked at.
+func (a *Assoc) handleChunk(now Time, on Pair, p *path, c wire.Chunk) bool {
+	switch c.Type {
+	case wire.TypeData:
+		a.handleData(now, p, c)
+	case wire.TypeSack:
+		a.handleSack(now, c)
+	case wire.TypeHeartbeat:
+		a.handleHeartbeat(on, c)
+	case wire.TypeHeartbeatAck:
+		a.handleHeartbeatAck(now, c)
+	case wire.TypeInitAck:
+		a.handleInitAck(now, on, c)
+	case wire.TypeCookieEcho:
+		a.handleCookieEcho(on, c)
+	case wire.TypeCookieAck:
+		a.handleCookieAck(now, on)
+	case wire.TypeAbort:
+		a.handleAbort(now, on, p, c)
+	case wire.TypeShutdown:
+		a.handleShutdown(now, c)
+	case wire.TypeShutdownAck:
+		a.handleShutdownAck(now, on)
+	case wire.TypeShutdownComplete:
+		a.handleShutdownComplete()
+	case wire.TypeError:
+		a.handleError(now, c)
+	case wire.TypeInit:
+		return false // it would be alone and have a zero tag (section 8.5.1 rule A)
+	case wire.TypeECNE, wire.TypeCWR, wire.TypePad:
+	default:
+		skip, report := c.Type.UnknownAction()
+		if report {
+			a.reportError(wire.CauseUnrecognizedChunk, c.Raw)
+		}
+		return skip
+	}
+	return true
+}
+
+// reportError adds a cause to the ERROR chunk that answers this packet.
+func (a *Assoc) reportError(code wire.CauseCode, info []byte) {
+	if a.rx.reported >= maxUnrecognized || len(a.rx.errors)+len(info) > maxCauseInfo {
+		return
+	}
+	a.rx.reported++
+	a.rx.errors = wire.AppendCause(a.rx.errors, code, info)
+}
+
+// handleAbort ends the association (section 9.1). Over a pair that was never
+// confirmed, with the T bit, it says only that another host has that address,
+// for a name may cover several; then the path is given up. An INIT that is
+// refused leaves the other candidates.
+func (a *Assoc) handleAbort(now Time, on Pair, p *path, c wire.Chunk) {
+	if c.Flags&wire.FlagT != 0 && a.state >= Established && (p == nil || !p.confirmed()) {
+		if p != nil {
+			a.removePath(p)
+		}
+		return
+	}
+	err := abortError(c)
+	if a.state == CookieWait {
+		a.refused(now, on, err)
+		return
+	}
+	a.close(err)
+}
+
+// abortError reads the first cause of an ABORT.
+func abortError(c wire.Chunk) *AbortError {
+	err := &AbortError{Remote: true}
+	if cause, _, ok := wire.NextCause(c.Value); ok {
+		err.Code = cause.Code
+		if cause.Code == wire.CauseUserAbort || cause.Code == wire.CauseProtocolViolation {
+			err.Reason = printable(cause.Info)
+		}
+	}
+	return err
+}
+
+// printable returns what a peer said as a reason, fit for a log.
+func printable(b []byte) string {
+	out := make([]byte, 0, min(len(b), maxCauseInfo))
+	for _, c := range b[:min(len(b), maxCauseInfo)] {
+		if c < ' ' || c > '~' {
+			c = '.'
+		}
+		out = append(out, c)
+	}
+	return string(out)
+}
+
+// handleError takes the peer's report of an error (section 3.3.10). Only a
+// stale cookie needs an answer.
+func (a *Assoc) handleError(now Time, c wire.Chunk) {
+	for b := c.Value; len(b) > 0; {
+		cause, rest, ok := wire.NextCause(b)
+		if !ok {
+			a.stats.Malformed++
+			return
+		}
+		b = rest
+		if cause.Code == wire.CauseStaleCookie && a.state == CookieEchoed {
+			a.restartHandshake(now) // section 5.2.6
+			return
+		}
+	}
+}

@@ -1,0 +1,93 @@
+package engine
+
+import "github.com/sctpmh/mh/sctpmh/internal/wire"
+
+// sackState decides when a SACK is sent and over which path (RFC 9260 section
+// 6.2, RFC 7053).
+type sackState struct {
+	packets  int      // with DATA, not acknowledged yet
+	now      bool     // send one with the next packet out
+	timer    deadline // send one then
+	from     *path    // the last DATA came by it
+	last     *path    // the last SACK left by it
+	window   int      // as last announced
+	gaps     []wire.Gap
+	repeated bool // duplicates arrived: our SACKs get lost
+}
+
+// sackEvery is how many packets one SACK answers: "for at least every second
+// packet received".
+const sackEvery = 2
+
+// receivedData notes the end of a packet that carried DATA.
+func (a *Assoc) receivedData(now Time, p *path, immediate bool) {
+	s := &a.sack
+	s.from = p
+	s.packets++
+	if immediate || s.packets >= sackEvery || len(a.rcv.gaps) > 0 || a.state == ShutdownSent {
+		s.now = true
+	} else if !s.timer.armed {
+		s.timer.set(now.Add(a.cfg.DelayedAck))
+	}
+}
+
+// receiveWindow is the room announced to the peer.
+func (a *Assoc) receiveWindow() int { return max(0, a.cfg.ReceiveBuffer-a.reasm.held) }
+
+// windowOpened announces room that the user made, when it is worth a packet:
+// half the buffer, or what a stalled sender waits for.
+func (a *Assoc) windowOpened() {
+	w := a.receiveWindow()
+	if a.state >= Established && a.sack.window < a.cfg.ReceiveBuffer/2 && w-a.sack.window >= min(a.cfg.ReceiveBuffer/4, w/2+1) {
+		a.sack.now = true
+	}
+}
+
+// sackPath returns the path for a SACK: the one that the data came by, while
+// it is sound; another one when it is in doubt or when the peer repeats
+// itself, because then our SACKs do not arrive.
+func (a *Assoc) sackPath() *path {
+	s := &a.sack
+	p := s.from
+	if p == nil || p.state != Active {
+		p = a.paths.current
+	}
+	if p != nil && s.repeated && p == s.last {
+		p = a.alternate(p)
+	}
+	return p
+}
+
+// Gap reports in one SACK. One that shares its packet with DATA is short.
+const (
+	bundledGaps     = 16
+	maxReportedGaps = (maxPacket - commonHeader - sackHeader - 4*maxDups) / 4
+	sackHeader      = 16
+)
+
+// pending reports whether there is something to acknowledge.
+func (s *sackState) pending() bool { return s.now || s.packets > 0 }
+
+// sackLen is the length of a SACK with at most gaps reports.
+func (a *Assoc) sackLen(gaps int) int {
+	return sackHeader + 4*min(len(a.rcv.gaps), gaps) + 4*len(a.rcv.dups)
+}
+
+// appendSack appends the SACK that is pending.
+func (a *Assoc) appendSack(b []byte, p *path, maxGaps int) []byte {
+	s := &a.sack
+	s.gaps = s.gaps[:0]
+	for _, g := range a.rcv.gaps[:min(len(a.rcv.gaps), maxGaps)] {
+		s.gaps = append(s.gaps, wire.Gap{
+			Start: uint16(g.first.Sub(a.rcv.cum)),
+			End:   uint16(g.last.Sub(a.rcv.cum)),
+		})
+	}
+	s.window = a.receiveWindow()
+	b = wire.AppendSack(b, a.rcv.cum, uint32(s.window), s.gaps, a.rcv.dups)
+	a.rcv.dups = a.rcv.dups[:0]
+	s.packets, s.now, s.repeated, s.last = 0, false, false, p
+	s.timer.stop()
+	a.stats.SacksSent++
+	return b
+}

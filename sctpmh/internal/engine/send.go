@@ -1,0 +1,145 @@
+package engine
+
+import "github.com/sctpmh/mh/sctpmh/internal/wire"
+
+// Poll appends the next packet that is to be sent to buf and says over which
+// pair. The driver calls it after every step until it reports false.
+func (a *Assoc) Poll(now Time, buf []byte) (out []byte, on Pair, ok bool) {
+	if out, on, ok = a.pollReply(buf); ok {
+		return out, on, true
+	}
+	switch a.state {
+	case Closed:
+		return buf, Pair{}, false
+	case CookieWait, CookieEchoed:
+		return a.pollHandshake(now, buf)
+	}
+	if out, on, ok = a.pollHeartbeat(now, buf); ok {
+		return out, on, true
+	}
+	if out, on, ok = a.pollData(now, buf); ok {
+		return out, on, true
+	}
+	if out, on, ok = a.pollShutdown(now, buf); ok {
+		return out, on, true
+	}
+	return a.pollSack(buf)
+}
+
+// beginPacket appends a common header.
+func (a *Assoc) beginPacket(b []byte, tag wire.Tag) []byte {
+	return wire.AppendHeader(b, wire.Header{SrcPort: a.cfg.Port, DstPort: a.peer.port, Tag: tag})
+}
+
+// endPacket completes the packet that starts at b[start:].
+func (a *Assoc) endPacket(b []byte, start int, p *path) []byte {
+	wire.SetChecksum(b[start:])
+	a.stats.PacketsSent++
+	if p != nil {
+		p.stats.txBytes += uint64(len(b) - start)
+	}
+	return b
+}
+
+// pollData builds a packet of DATA chunks for the current path: first what
+// was lost, then what is new (RFC 9260 section 6.1 rule C). A pending SACK
+// goes ahead of them if it fits.
+func (a *Assoc) pollData(now Time, buf []byte) ([]byte, Pair, bool) {
+	p := a.paths.current
+	if p == nil || !a.maySendData() || p.flight >= p.cc.cwnd {
+		return buf, Pair{}, false
+	}
+	cost, ok := a.nextChunk()
+	if !ok {
+		return buf, Pair{}, false
+	}
+	start := len(buf)
+	b := a.beginPacket(buf, a.peer.tag)
+	if room := maxPacket - commonHeader - cost; a.sack.pending() && room >= a.sackLen(bundledGaps) {
+		b = a.appendSack(b, p, bundledGaps)
+	}
+	last := 0 // where the last chunk starts
+	for ok && p.flight < p.cc.cwnd && len(b)-start+cost <= maxPacket {
+		last = len(b)
+		b = a.appendNextChunk(now, b, p)
+		cost, ok = a.nextChunk()
+	}
+	if !ok || p.flight >= p.cc.cwnd {
+		// The end of a flight: the peer need not wait for more before it
+		// acknowledges (RFC 9260 section 6.2, RFC 7053).
+		b[last+1] |= wire.FlagI
+	}
+	p.lastSent = now
+	p.armT3(now, false)
+	return a.endPacket(b, start, p), p.pair, true
+}
+
+// maySendData reports whether DATA may leave in the present state (RFC 9260
+// section 4, figure 3).
+func (a *Assoc) maySendData() bool {
+	return a.state == Established || a.state == ShutdownPending || a.state == ShutdownReceived
+}
+
+// nextChunk returns what the DATA chunk that comes next costs, padding and
+// header included, and whether there is one that the peer's window admits.
+func (a *Assoc) nextChunk() (cost int, ok bool) {
+	if t, ok := a.flight.firstLost(); ok {
+		return a.flight.at(t).cost(), true
+	}
+	m := a.out.peek()
+	if m == nil || a.flight.len() >= maxInFlight {
+		return 0, false
+	}
+	size := min(len(m.Data)-m.sent, maxPayload(0))
+	// "The data sender can always have one DATA chunk in flight to the
+	// receiver if allowed by cwnd": a zero window probe (section 6.1 rule A).
+	if size > a.peer.rwnd && a.flight.payload > 0 {
+		return 0, false
+	}
+	return dataHeader + (size+3)&^3, true
+}
+
+// appendNextChunk appends the chunk that nextChunk named and notes it as sent
+// over p.
+func (a *Assoc) appendNextChunk(now Time, b []byte, p *path) []byte {
+	t, repeat := a.flight.firstLost()
+	if repeat {
+		a.flight.at(t).retries++
+		p.stats.retransmits++
+		a.stats.Retransmits++
+	} else {
+		m := a.out.peek()
+		size := min(len(m.Data)-m.sent, maxPayload(0))
+		t = a.flight.push(sentChunk{msg: m, off: int32(m.sent), size: int32(size)})
+		a.out.took(m, size)
+		a.peer.windowProbe = size > a.peer.rwnd
+		a.peer.rwnd = max(0, a.peer.rwnd-size)
+	}
+	a.flight.sent(now, t, p)
+	a.stats.ChunksSent++
+	c := a.flight.at(t)
+	end := c.off + c.size
+	return wire.AppendData(b, &wire.Data{
+		Unordered: c.msg.Unordered,
+		Begin:     c.off == 0,
+		End:       int(end) == len(c.msg.Data),
+		TSN:       t,
+		Stream:    c.msg.Stream,
+		SSN:       c.msg.ssn,
+		PPID:      c.msg.PPID,
+		Payload:   c.msg.Data[c.off:end],
+	})
+}
+
+// pollSack builds a SACK that goes alone.
+func (a *Assoc) pollSack(buf []byte) ([]byte, Pair, bool) {
+	if !a.sack.now || a.state < Established {
+		return buf, Pair{}, false
+	}
+	p := a.sackPath()
+	if p == nil {
+		return buf, Pair{}, false
+	}
+	b := a.appendSack(a.beginPacket(buf, a.peer.tag), p, maxReportedGaps)
+	return a.endPacket(b, len(buf), p), p.pair, true
+}

@@ -1,0 +1,139 @@
+package engine
+
+import "github.com/sctpmh/mh/sctpmh/internal/wire"
+
+// shutdownState is the graceful end of an association (RFC 9260 section 9.2).
+//
+//	we began:    ShutdownPending -> ShutdownSent -> Closed
+//	peer began:  ShutdownReceived -> ShutdownAckSent -> Closed
+//	both began:  ShutdownSent -> ShutdownAckSent -> Closed
+type shutdownState struct {
+	requested bool
+	due       bool     // the chunk of the present state is to be sent
+	t2        deadline // T2-shutdown: send it again
+	guard     deadline // T5-shutdown-guard: give up
+	path      *path    // the last one took it
+}
+
+// Shutdown ends the association once everything sent has been acknowledged.
+// Nothing more can be sent; what the peer sends still arrives.
+func (a *Assoc) Shutdown(now Time) {
+	if a.state == Closed || a.shut.requested {
+		return
+	}
+	a.shut.requested = true
+	switch a.state {
+	case CookieWait, CookieEchoed:
+		a.abort(now, wire.CauseUserAbort, "shut down before the handshake ended")
+	case Established:
+		a.state = ShutdownPending
+		a.advanceShutdown(now)
+	}
+}
+
+// advanceShutdown takes the step that waits for the last acknowledgement.
+func (a *Assoc) advanceShutdown(now Time) {
+	if a.outstanding() {
+		return
+	}
+	switch a.state {
+	case ShutdownPending:
+		a.enterShutdown(now, ShutdownSent)
+	case ShutdownReceived:
+		a.enterShutdown(now, ShutdownAckSent)
+	}
+}
+
+func (a *Assoc) enterShutdown(now Time, st State) {
+	a.state = st
+	a.shut.due = true
+	if !a.shut.guard.armed {
+		// "5 times 'RTO.Max'".
+		a.shut.guard.set(now.Add(5 * a.cfg.RTOMax))
+	}
+}
+
+// pollShutdown builds the packet with the shutdown chunk that is due.
+func (a *Assoc) pollShutdown(now Time, buf []byte) ([]byte, Pair, bool) {
+	if !a.shut.due {
+		return buf, Pair{}, false
+	}
+	a.shut.due = false
+	p := a.paths.current
+	a.shut.path = p
+	a.shut.t2.set(now.Add(p.rto.rto))
+	b := a.beginPacket(buf, a.peer.tag)
+	if a.state == ShutdownSent {
+		b = wire.AppendShutdown(b, a.rcv.cum)
+	} else {
+		b = wire.AppendChunk(b, wire.TypeShutdownAck, 0, nil)
+	}
+	return a.endPacket(b, len(buf), p), p.pair, true
+}
+
+// expireShutdown handles T2 and T5.
+func (a *Assoc) expireShutdown(now Time) {
+	if a.shut.guard.due(now) {
+		a.sendAbort(wire.CauseUserAbort, []byte("shutdown took too long"))
+		a.fail(now, &TimeoutError{Op: "shutdown", Tried: a.confirmedPairs()})
+		return
+	}
+	if a.shut.t2.due(now) {
+		a.shut.t2.stop()
+		a.shut.due = true
+		p := a.shut.path
+		p.rto.backOff(&a.cfg)
+		a.pathError(now, p, CauseTimeout)
+	}
+}
+
+// handleShutdown takes the peer's SHUTDOWN: it has nothing more to send.
+func (a *Assoc) handleShutdown(now Time, c wire.Chunk) {
+	cum, ok := wire.ParseShutdown(c)
+	if !ok {
+		a.stats.Malformed++
+		return
+	}
+	switch a.state {
+	case Established, ShutdownPending:
+		a.state = ShutdownReceived
+		a.events.push(Event{Kind: EventPeerShutdown})
+	case ShutdownReceived:
+	case ShutdownSent:
+		// Both ends began: answer as if we had not.
+		a.enterShutdown(now, ShutdownAckSent)
+		a.events.push(Event{Kind: EventPeerShutdown})
+		return
+	case ShutdownAckSent:
+		a.shut.due = true
+		return
+	default:
+		return
+	}
+	if !cum.Less(a.flight.next) {
+		a.abort(now, wire.CauseProtocolViolation, "SHUTDOWN acknowledges a TSN that was never sent")
+		return
+	}
+	a.ack = ackState{paths: a.ack.paths[:0]}
+	a.ackCumulative(now, cum)
+	a.applyAck(now)
+	a.advanceShutdown(now)
+}
+
+// handleShutdownAck ends the association; the answer tells the peer that it
+// may forget it too.
+func (a *Assoc) handleShutdownAck(now Time, on Pair) {
+	if a.state != ShutdownSent && a.state != ShutdownAckSent {
+		return
+	}
+	a.reply(on, func(b []byte) []byte {
+		return wire.AppendChunk(b, wire.TypeShutdownComplete, 0, nil)
+	})
+	a.close(nil)
+}
+
+func (a *Assoc) handleShutdownComplete() {
+	if a.state == ShutdownAckSent {
+		a.close(nil)
+	}
+}
