@@ -277,7 +277,7 @@ func (a *Assoc) sendAbort(code wire.CauseCode, info []byte) {
 		return
 	}
 	a.reply(on, func(b []byte) []byte {
-		return wire.AppendChunk(b, wire.TypeAbort, 0, wire.AppendCause(nil, code, info[:min(len(info), maxCauseInfo)]))
+		return wire.AppendError(b, wire.TypeAbort, 0, wire.AppendCause(nil, code, info[:min(len(info), maxCauseInfo)]))
 	})
 }
 

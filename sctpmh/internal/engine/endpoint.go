@@ -174,7 +174,7 @@ func (e *Endpoint) handleCookieEcho(now Time, on Pair, h wire.Header, c wire.Chu
 		late := uint32(min(now.Sub(cookie.made)-e.jar.life, 1<<31).Microseconds())
 		info := []byte{byte(late >> 24), byte(late >> 16), byte(late >> 8), byte(late)}
 		b := wire.AppendHeader(nil, wire.Header{SrcPort: h.DstPort, DstPort: h.SrcPort, Tag: cookie.peerTag})
-		e.reply(on, wire.AppendChunk(b, wire.TypeError, 0, wire.AppendCause(nil, wire.CauseStaleCookie, info)))
+		e.reply(on, wire.AppendError(b, wire.TypeError, 0, wire.AppendCause(nil, wire.CauseStaleCookie, info)))
 		return
 	}
 	e.jar.use(now, c.Value)
@@ -246,7 +246,7 @@ func (e *Endpoint) refuse(now Time, on Pair, h wire.Header, tag wire.Tag, code w
 		causes = wire.AppendCause(nil, code, info)
 	}
 	b := wire.AppendHeader(nil, wire.Header{SrcPort: h.DstPort, DstPort: h.SrcPort, Tag: tag})
-	e.reply(on, wire.AppendChunk(b, wire.TypeAbort, 0, causes))
+	e.reply(on, wire.AppendError(b, wire.TypeAbort, 0, causes))
 }
 
 func (e *Endpoint) reply(on Pair, b []byte) {

@@ -82,6 +82,11 @@ func (a *Assoc) pollHeartbeat(now Time, buf []byte) ([]byte, Pair, bool) {
 			continue
 		}
 		h.due = false
+		if !p.confirmed() && !p.addr.mayProbe(now) {
+			// Another path to the same address took the last probe.
+			h.next.set(p.addr.quiet)
+			continue
+		}
 		h.nonce = a.rng.Uint64()
 		h.sentAt = now
 		h.timeout.set(now.Add(p.rto.rto))

@@ -84,7 +84,7 @@ func (a *Assoc) handleChunks(now Time, on Pair, p *path, chunks []byte) {
 		}
 	}
 	if len(a.rx.errors) > 0 && a.peer.tag != 0 {
-		a.reply(on, func(b []byte) []byte { return wire.AppendChunk(b, wire.TypeError, 0, a.rx.errors) })
+		a.reply(on, func(b []byte) []byte { return wire.AppendError(b, wire.TypeError, 0, a.rx.errors) })
 	}
 }
 

@@ -1,0 +1,242 @@
+package engine
+
+import (
+	"errors"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/sctpmh/mh/sctpmh/internal/wire"
+)
+
+func TestHandshake(t *testing.T) {
+	n := newPair(t, Config{Adaptation: 0x6D680001}, Config{Adaptation: 0x6D680001, MaxStreams: 100})
+	n.connect()
+	for _, s := range []*side{n.a, n.b} {
+		n.wantEvent(s, EventEstablished)
+		p := s.assoc.Peer()
+		if p.Adaptation != 0x6D680001 || p.OutStreams != 100 || p.InStreams != 100 || !p.Silent {
+			t.Errorf("%s knows of its peer %+v", s.name, p)
+		}
+	}
+}
+
+// An INIT must cost a victim no more than the attacker (RFC 5062 section 9).
+func TestInitAckIsNotLargerThanInit(t *testing.T) {
+	var list []netip.Addr
+	for i := range maxPeerAddrs {
+		list = append(list, netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}))
+	}
+	n := newPair(t, Config{List: list, Adaptation: 1}, Config{List: list, Adaptation: 1})
+	n.connect()
+	if len(n.b.assoc.Peer().Listed) != maxPeerAddrs {
+		t.Errorf("listed: %v", n.b.assoc.Peer().Listed)
+	}
+	init, ack := n.seen[0].data, n.seen[1].data
+	if !has(init, wire.TypeInit) || !has(ack, wire.TypeInitAck) || len(ack) > len(init) {
+		t.Errorf("INIT has %d octets, INIT ACK %d\n%s", len(init), len(ack), n.trace())
+	}
+}
+
+func TestTransferBothWays(t *testing.T) {
+	n := newPair(t, Config{}, Config{})
+	n.connect()
+	n.send(n.a, 3, 200, 3000)
+	n.send(n.b, 4, 200, 100)
+	n.wantMessages(n.b, 5*time.Second, 200, 3000)
+	n.wantMessages(n.a, 5*time.Second, 200, 100)
+	if s := n.a.assoc.Stats(); s.Retransmits != 0 {
+		t.Errorf("retransmits without loss: %+v", s)
+	}
+}
+
+func TestShutdownDeliversEverything(t *testing.T) {
+	n := newPair(t, Config{}, Config{})
+	n.connect()
+	n.send(n.a, 1, 100, 5000)
+	n.a.assoc.Shutdown(n.now)
+	if err := n.a.assoc.Send(n.now, Message{Data: []byte("late")}); !errors.Is(err, ErrClosed) {
+		t.Errorf("Send after Shutdown: %v", err)
+	}
+	n.wantMessages(n.b, 5*time.Second, 100, 5000)
+	n.advance(time.Second)
+	n.wantEvent(n.b, EventPeerShutdown)
+	for _, s := range []*side{n.a, n.b} {
+		if e := n.wantEvent(s, EventClosed); e.Err != nil {
+			t.Errorf("%s closed with %v", s.name, e.Err)
+		}
+	}
+}
+
+func TestShutdownFromBothEnds(t *testing.T) {
+	n := newPair(t, Config{}, Config{})
+	n.connect()
+	n.a.assoc.Shutdown(n.now)
+	n.b.assoc.Shutdown(n.now)
+	n.advance(time.Second)
+	for _, s := range []*side{n.a, n.b} {
+		if e := n.wantEvent(s, EventClosed); e.Err != nil {
+			t.Errorf("%s closed with %v", s.name, e.Err)
+		}
+	}
+}
+
+func TestAbortTellsThePeerWhy(t *testing.T) {
+	n := newPair(t, Config{}, Config{})
+	n.connect()
+	n.a.assoc.Abort(n.now, wire.CauseUserAbort, "changed my mind")
+	n.advance(time.Second)
+	var abort *AbortError
+	if e := n.wantEvent(n.b, EventClosed); !errors.As(e.Err, &abort) || !abort.Remote || abort.Reason != "changed my mind" {
+		t.Errorf("peer closed with %v", e.Err)
+	}
+}
+
+// The first timeout moves the data, and nothing is lost or repeated.
+func TestFailoverAtTheFirstTimeout(t *testing.T) {
+	n := newPair(t, Config{}, Config{})
+	n.connect()
+	n.send(n.a, 1, 50, 1000)
+	n.advance(300 * time.Millisecond)
+	n.drop = silent(onPath1)
+	n.send(n.a, 1, 50, 1000)
+	n.wantMessages(n.b, time.Second, 100, 1000)
+	f := n.wantEvent(n.a, EventFailover).Failover
+	if f.From != onPath1 || f.To != onPath2 || f.Cause != CauseTimeout {
+		t.Errorf("failover %+v", f)
+	}
+	if f.Stall > 200*time.Millisecond {
+		t.Errorf("stall %v", f.Stall)
+	}
+}
+
+// When both paths are dead for a while the association waits and goes on.
+func TestSurvivesTotalSilence(t *testing.T) {
+	n := newPair(t, Config{}, Config{})
+	n.connect()
+	n.drop = silent(onPath1, onPath2)
+	n.send(n.a, 1, 50, 1000)
+	n.advance(20 * time.Second)
+	n.drop = nil
+	n.wantMessages(n.b, 11*time.Second, 50, 1000)
+}
+
+// Silence for ever is an error at both ends in bounded time.
+func TestGivesUp(t *testing.T) {
+	n := newPair(t, Config{}, Config{})
+	n.connect()
+	n.drop = silent(onPath1, onPath2)
+	n.send(n.a, 1, 50, 1000)
+	n.advance(5 * time.Minute)
+	for _, s := range []*side{n.a, n.b} {
+		var timeout *TimeoutError
+		if e := n.wantEvent(s, EventClosed); !errors.As(e.Err, &timeout) {
+			t.Errorf("%s closed with %v", s.name, e.Err)
+		}
+	}
+}
+
+func TestDialOverTheSecondPath(t *testing.T) {
+	n := newPair(t, Config{}, Config{})
+	n.drop = silent(onPath1)
+	n.a.assoc = n.a.ep.Dial(n.now, []Pair{onPath1, onPath2}, 5000)
+	start := n.now
+	n.advance(400 * time.Millisecond)
+	e := n.wantEvent(n.a, EventEstablished)
+	if e.Pair != onPath2 {
+		t.Errorf("established over %v after %v", e.Pair, n.now.Sub(start))
+	}
+}
+
+func TestDialTimesOutNamingThePairs(t *testing.T) {
+	n := newPair(t, Config{}, Config{})
+	n.drop = silent(onPath1, onPath2)
+	n.a.assoc = n.a.ep.Dial(n.now, []Pair{onPath1, onPath2}, 5000)
+	n.advance(time.Minute)
+	var timeout *TimeoutError
+	if e := n.wantEvent(n.a, EventClosed); !errors.As(e.Err, &timeout) || len(timeout.Tried) != 2 {
+		t.Fatalf("closed with %v", e.Err)
+	}
+	if c := n.count(n.a, func(Pair, []byte) bool { return true }); c != 2*maxProbes {
+		t.Errorf("%d INITs to two addresses, want %d", c, 2*maxProbes)
+	}
+}
+
+// No DATA to a path that did not answer with our nonce, and few probes.
+func TestUnprovenAddressIsLeftAlone(t *testing.T) {
+	n := newPair(t, Config{}, Config{})
+	n.a.assoc = n.a.ep.Dial(n.now, []Pair{onPath1}, 5000)
+	n.advance(100 * time.Millisecond)
+	stranger := netip.MustParseAddr("10.2.0.66")
+	n.a.assoc.Permit(n.now, []netip.Addr{stranger})
+	n.send(n.a, 1, 100, 1000)
+	n.drop = silent(onPath1)
+	n.advance(25 * time.Second)
+	probes := n.count(n.a, func(on Pair, b []byte) bool { return on.Remote.Addr() == stranger && has(b, wire.TypeHeartbeat) })
+	all := n.count(n.a, func(on Pair, b []byte) bool { return on.Remote.Addr() == stranger })
+	if probes != all || probes == 0 || probes > maxProbes {
+		t.Errorf("%d packets to a stranger, %d of them probes; at most %d allowed", all, probes, maxProbes)
+	}
+}
+
+// A peer whose user does not read stalls, and goes on when it reads.
+func TestClosedWindow(t *testing.T) {
+	n := newPair(t, Config{}, Config{ReceiveBuffer: 64 << 10})
+	n.connect()
+	n.b.hold = true
+	n.send(n.a, 1, 100, 1000)
+	n.advance(30 * time.Second)
+	n.wantNoEvent(n.a, EventClosed)
+	n.wantNoEvent(n.a, EventFailover)
+	n.b.hold = false
+	n.wantMessages(n.b, 15*time.Second, 100, 1000)
+}
+
+func TestLossIsRepairedWithoutTimeout(t *testing.T) {
+	n := newPair(t, Config{}, Config{})
+	n.connect()
+	i := 0
+	n.drop = func(s *side, _ Pair, b []byte) bool {
+		if s != n.a || !has(b, wire.TypeData) {
+			return false
+		}
+		i++
+		return i%29 == 10
+	}
+	n.send(n.a, 1, 500, 1200)
+	n.wantMessages(n.b, 10*time.Second, 500, 1200)
+	s := n.a.assoc.Stats()
+	if s.FastRetransmits == 0 || s.Retransmits > s.ChunksSent/10 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
+func TestSackOfUnsentDataAborts(t *testing.T) {
+	n := newPair(t, Config{}, Config{})
+	n.connect()
+	a := n.b.assoc
+	b := wire.AppendHeader(nil, wire.Header{SrcPort: 4000, DstPort: 5000, Tag: a.LocalTag()})
+	b = wire.AppendSack(b, a.flight.next.Add(10), 1e6, nil, nil)
+	wire.SetChecksum(b)
+	a.Handle(n.now, Pair{bLocals[0], aLocals[0]}, b)
+	n.advance(time.Second)
+	var abort *AbortError
+	if e := n.wantEvent(n.a, EventClosed); !errors.As(e.Err, &abort) || abort.Code != wire.CauseProtocolViolation {
+		t.Errorf("closed with %v", e.Err)
+	}
+}
+
+func TestWrongTagChangesNothing(t *testing.T) {
+	n := newPair(t, Config{}, Config{})
+	n.connect()
+	for _, typ := range []wire.ChunkType{wire.TypeAbort, wire.TypeShutdown, wire.TypeShutdownAck, wire.TypeInitAck, wire.TypeCookieAck, wire.TypeShutdownComplete} {
+		for _, flags := range []uint8{0, wire.FlagT} {
+			b := wire.AppendHeader(nil, wire.Header{SrcPort: 4000, DstPort: 5000, Tag: n.b.assoc.LocalTag() + 1})
+			b = wire.AppendChunk(b, typ, flags, make([]byte, 16))
+			wire.SetChecksum(b)
+			n.b.assoc.Handle(n.now, Pair{bLocals[0], aLocals[0]}, b)
+		}
+	}
+	n.send(n.a, 1, 10, 100)
+	n.wantMessages(n.b, time.Second, 10, 100)
+}
