@@ -65,6 +65,7 @@ type peerState struct {
 
 	outStreams, inStreams uint16
 
+	maxMessage  int // what it can put together within its whole window
 	rwnd        int // octets it can still take
 	windowProbe bool
 	lastSack    Time
@@ -167,16 +168,15 @@ func (a *Assoc) permitPath(now Time, on Pair) {
 // hint notes a packet with our tag over a pair that is no path yet: a path to
 // be proved, if the address is permitted (RFC 6951 section 5.4 for a changed
 // port).
-func (a *Assoc) hint(now Time, on Pair) *path {
+func (a *Assoc) hint(on Pair) *path {
 	r := a.paths.addrOf(on.Remote.Addr())
 	if a.state < Established || r == nil || !r.permitted {
 		return nil
 	}
-	p := a.addPath(on)
-	if p != nil {
-		a.probeNow(now, p)
+	if len(a.paths.all) >= maxPaths {
+		a.evictPath()
 	}
-	return p
+	return a.addPath(on)
 }
 
 // Expire does what is due at now. Calls that come early are harmless.

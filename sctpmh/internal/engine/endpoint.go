@@ -184,7 +184,7 @@ func (e *Endpoint) handleCookieEcho(now Time, on Pair, h wire.Header, c wire.Chu
 	a.setPeer(on, wire.Init{
 		Tag: cookie.peerTag, ARwnd: cookie.rwnd, OutStreams: cookie.peerOut, InStreams: cookie.peerIn, TSN: cookie.peerTSN,
 	}, setup{listed: cookie.listed, adaptation: cookie.adaptation})
-	a.hs.cookie = slices.Clone(c.Value)
+	a.hs.cookie, a.hs.made = slices.Clone(c.Value), cookie.made
 	a.establish(now, on)
 	a.reply(on, func(b []byte) []byte { return wire.AppendChunk(b, wire.TypeCookieAck, 0, nil) })
 	a.handleChunks(now, on, a.paths.find(on), rest)

@@ -12,7 +12,7 @@ import (
 var (
 	ErrClosed = errors.New("association is closed")
 	ErrEmpty  = errors.New("empty message: SCTP has none (RFC 9260 section 3.3.1)")
-	ErrTooBig = errors.New("message exceeds 1 MiB")
+	ErrTooBig = errors.New("message exceeds 1 MiB or half of the window that the peer announced")
 	ErrStream = errors.New("stream number is beyond what the peer accepts")
 	ErrFull   = errors.New("send buffer is full")
 )

@@ -27,6 +27,7 @@ type handshake struct {
 	on         Pair     // where it came from
 	sentAt     Time
 	refusal    error // the last ABORT that answered an INIT
+	made       Time  // accepting side: when the cookie was made
 }
 
 // A candidate is a pair that an INIT may take.
@@ -307,6 +308,7 @@ func (a *Assoc) setPeer(on Pair, in wire.Init, s setup) {
 	a.peer.listed = s.listed
 	a.peer.adaptation = s.adaptation
 	a.peer.rwnd = int(in.ARwnd)
+	a.peer.maxMessage = int(in.ARwnd) / 2
 	a.peer.outStreams = min(a.cfg.MaxStreams, in.InStreams)
 	a.peer.inStreams = min(a.cfg.MaxStreams, in.OutStreams)
 	a.rcv.cum = in.TSN.Add(^uint32(0))
@@ -333,4 +335,16 @@ func (a *Assoc) handleCookieEcho(on Pair, c wire.Chunk) {
 		return
 	}
 	a.reply(on, func(b []byte) []byte { return wire.AppendChunk(b, wire.TypeCookieAck, 0, nil) })
+}
+
+// Replaces reports whether a, which a peer just made, is the same dialer's
+// later attempt than old. Both have the peer's tag and ports. The dialer never
+// saw old established, because it would not have begun again; the driver ends
+// old with Supersede. If it reports false then a comes from a cookie that was
+// long under way, and the driver drops a without a word.
+func (a *Assoc) Replaces(old *Assoc) bool { return a.hs.made > old.hs.made }
+
+// Supersede ends an association whose dialer has begun again.
+func (a *Assoc) Supersede(now Time) {
+	a.close(&AbortError{Remote: true, Reason: "the peer began anew before the handshake was complete"})
 }

@@ -17,6 +17,7 @@ type heartbeat struct {
 	nonce   uint64
 	sentAt  Time
 	due     bool // to be built by Poll
+	invited bool // the peer was heard over this path: not to probe it would be deaf
 }
 
 const nonceLen = 8
@@ -24,6 +25,17 @@ const nonceLen = 8
 // probeNow has a HEARTBEAT leave over p at once.
 func (a *Assoc) probeNow(now Time, p *path) {
 	if !p.hb.timeout.armed {
+		p.hb.next.set(now)
+	}
+}
+
+// heard notes a packet with our tag over a path that is not confirmed. The
+// peer can send over it, so one probe goes back even when the address has used
+// up its share; none more while that one is unanswered, so the answers are
+// never more than the questions.
+func (a *Assoc) heard(now Time, p *path) {
+	if p.addr.permitted && !p.hb.timeout.armed && now.Sub(p.hb.sentAt) >= p.rto.rto {
+		p.hb.invited = true
 		p.hb.next.set(now)
 	}
 }
@@ -49,9 +61,11 @@ func (a *Assoc) expireHeartbeat(now Time, p *path) {
 	h := &p.hb
 	if h.timeout.due(now) {
 		h.timeout.stop()
-		p.rto.backOff(&a.cfg)
-		if p.confirmed() && !p.loss.t3.armed {
-			a.pathError(now, p, CauseProbe) // with data on the path T3 counts
+		if !p.loss.t3.armed && p.loss.expired < h.sentAt { // else the data's own timer counts
+			p.rto.backOff(&a.cfg)
+			if p.confirmed() {
+				a.pathError(now, p, CauseProbe)
+			}
 		}
 		a.scheduleHeartbeat(now, p)
 		if p.state == PotentiallyFailed || !p.confirmed() && p.addr.probes < maxProbes {
@@ -65,13 +79,18 @@ func (a *Assoc) expireHeartbeat(now Time, p *path) {
 	switch {
 	case a.state < Established || a.state >= ShutdownSent || h.timeout.armed:
 		// Not the time for it; the answer to the outstanding one re-arms.
-	case !p.confirmed() && (!p.addr.permitted || !p.addr.mayProbe(now)):
+	case !p.confirmed() && !p.mayProbe(now):
 		h.next.set(max(p.addr.quiet, now.Add(a.cfg.HeartbeatInterval)))
 	case p.state == Active && p.flight > 0:
 		a.scheduleHeartbeat(now, p) // not idle (RFC 9260 section 8.3)
 	default:
 		h.due = true
 	}
+}
+
+// mayProbe reports whether an unconfirmed path may be probed now.
+func (p *path) mayProbe(now Time) bool {
+	return p.addr.permitted && (p.addr.mayProbe(now) || p.hb.invited)
 }
 
 // pollHeartbeat builds the packet of one probe that is due.
@@ -82,11 +101,12 @@ func (a *Assoc) pollHeartbeat(now Time, buf []byte) ([]byte, Pair, bool) {
 			continue
 		}
 		h.due = false
-		if !p.confirmed() && !p.addr.mayProbe(now) {
+		if !p.confirmed() && !p.mayProbe(now) {
 			// Another path to the same address took the last probe.
 			h.next.set(p.addr.quiet)
 			continue
 		}
+		h.invited = false
 		h.nonce = a.rng.Uint64()
 		h.sentAt = now
 		h.timeout.set(now.Add(p.rto.rto))

@@ -23,6 +23,7 @@ type lossState struct {
 	reordered bool     // an earlier one arrived after a later one
 	later     int      // chunks that arrived though the head was sent before them
 	t3        deadline // RFC 9260 section 6.3.2
+	expired   Time     // when t3 last did
 	reorder   deadline // when the head becomes lost unless it arrives
 }
 
@@ -104,6 +105,7 @@ func (a *Assoc) loseFlight(now Time, p *path) {
 // 6.3.3): what is outstanding is sent again, over another path if there is a
 // better one now, the window and the timeout start over.
 func (a *Assoc) expireT3(now Time, p *path) {
+	p.loss.expired = now
 	p.cc.timeout(maxPacket)
 	p.rto.backOff(&a.cfg)
 	a.stats.Timeouts++

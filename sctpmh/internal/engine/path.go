@@ -185,7 +185,7 @@ func (s *pathSet) ensureAddr(a netip.Addr) *peerAddr {
 	return r
 }
 
-// add returns the path on a pair, made unconfirmed when it is new and there
+// addPath returns the path on a pair, made unconfirmed when it is new and there
 // is room. An unconfirmed path between the same addresses whose remote port
 // was a guess takes the port of the pair instead.
 func (a *Assoc) addPath(on Pair) *path {
@@ -218,10 +218,32 @@ func (a *Assoc) addPath(on Pair) *path {
 	return p
 }
 
-// removePath forgets an unconfirmed path.
+// evictPath makes room for a path that the peer was heard over: one goes that
+// it never was, else one that is dead, such as the old port of an address
+// whose translator began anew.
+func (a *Assoc) evictPath() {
+	var dead *path
+	for _, p := range a.paths.all {
+		switch {
+		case !p.confirmed() && p.stats.rxBytes == 0:
+			a.removePath(p)
+			return
+		case p.state == Inactive && p != a.paths.current && p.flight == 0:
+			dead = p
+		}
+	}
+	if dead != nil {
+		a.removePath(dead)
+	}
+}
+
+// removePath forgets a path that carries no data.
 func (a *Assoc) removePath(p *path) {
-	if p.confirmed() || p.flight != 0 {
-		panic("BUG: removing a path that may carry data")
+	if p.flight != 0 || p == a.paths.current {
+		panic("BUG: removing a path that carries data")
+	}
+	if p == a.paths.primary {
+		a.paths.primary = nil
 	}
 	for i, q := range a.paths.all {
 		if q == p {
@@ -258,6 +280,7 @@ func (a *Assoc) pathWorks(now Time, p *path) {
 // pathError counts a timeout of data or heartbeat on a confirmed path.
 func (a *Assoc) pathError(now Time, p *path, cause FailoverCause) {
 	p.errors++
+
 	a.assocErrors++
 	if p.errors > a.cfg.PathMaxRetrans {
 		a.setState(p, Inactive)

@@ -30,10 +30,13 @@ func (a *Assoc) Handle(now Time, on Pair, packet []byte) {
 	a.stats.PacketsReceived++
 	p := a.paths.find(on)
 	if p == nil {
-		p = a.hint(now, on)
+		p = a.hint(on)
 	}
 	if p != nil {
 		p.stats.rxBytes += uint64(len(packet))
+		if !p.confirmed() {
+			a.heard(now, p)
+		}
 	}
 	a.handleChunks(now, on, p, chunks)
 }
@@ -91,6 +94,9 @@ func (a *Assoc) handleChunks(now Time, on Pair, p *path, chunks []byte) {
 // handleChunk dispatches one chunk. It reports false when the rest of the
 // packet is not to be looked at.
 func (a *Assoc) handleChunk(now Time, on Pair, p *path, c wire.Chunk) bool {
+	if a.state < Established && !settingUp(c.Type) {
+		return true
+	}
 	switch c.Type {
 	case wire.TypeData:
 		a.handleData(now, p, c)
@@ -127,6 +133,17 @@ func (a *Assoc) handleChunk(now Time, on Pair, p *path, c wire.Chunk) bool {
 		return skip
 	}
 	return true
+}
+
+// settingUp reports whether a chunk means anything before the handshake is
+// complete. A HEARTBEAT does not: an answer would carry a tag that the peer
+// knows only once our cookie has arrived.
+func settingUp(t wire.ChunkType) bool {
+	switch t {
+	case wire.TypeInitAck, wire.TypeCookieAck, wire.TypeAbort, wire.TypeError:
+		return true
+	}
+	return false
 }
 
 // reportError adds a cause to the ERROR chunk that answers this packet.
