@@ -338,3 +338,13 @@ func (a *Assoc) Peer() PeerInfo {
 		InStreams:  a.peer.inStreams,
 	}
 }
+
+// AddPath has a pair to a permitted address probed whose remote port differs
+// from that of the handshake.
+func (a *Assoc) AddPath(now Time, on Pair) {
+	if r := a.paths.addrOf(on.Remote.Addr()); a.state >= Established && r != nil && r.permitted {
+		if p := a.addPath(on); p != nil {
+			a.probeNow(now, p)
+		}
+	}
+}

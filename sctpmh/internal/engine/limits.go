@@ -50,10 +50,10 @@ const (
 	// chunks cannot take a hundred times the window's memory.
 	chunkCost = 128
 
-	// maxMessage bounds one user message, and with it a reassembly, in
+	// MaxMessage bounds one user message, and with it a reassembly, in
 	// octets. Sending more fails with ErrTooBig; a peer that sends more
 	// fills its window without completing a message and stalls itself.
-	maxMessage = 1 << 20
+	MaxMessage = 1 << 20
 
 	// maxUnrecognized bounds the parameters named in one ERROR chunk or cause, so
 	// that a reply never exceeds the packet that provoked it by much

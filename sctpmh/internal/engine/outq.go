@@ -116,7 +116,7 @@ func (a *Assoc) Send(now Time, m Message) error {
 		return ErrClosed
 	case len(m.Data) == 0:
 		return ErrEmpty
-	case len(m.Data) > maxMessage, a.state == Established && len(m.Data) > a.peer.maxMessage:
+	case len(m.Data) > MaxMessage, a.state == Established && len(m.Data) > a.peer.maxMessage:
 		return ErrTooBig
 	case a.state == Established && uint16(m.Stream) >= a.peer.outStreams,
 		uint16(m.Stream) >= a.cfg.MaxStreams:

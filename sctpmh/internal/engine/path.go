@@ -106,9 +106,6 @@ type PathInfo struct {
 
 func (p *path) confirmed() bool { return p.state != Unconfirmed }
 
-// window is how many octets may leave over the path now.
-func (p *path) window() int { return p.cc.cwnd - p.flight }
-
 // A peerAddr is a remote IP address and how much it was bothered before it
 // answered. Several paths end at one.
 //

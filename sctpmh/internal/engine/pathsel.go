@@ -1,5 +1,7 @@
 package engine
 
+import "net/netip"
+
 // Which path new data takes. There is one at a time; it stays until it fails
 // or the user prefers another, so that a path that comes and goes moves the
 // traffic at most once.
@@ -78,9 +80,9 @@ func (a *Assoc) SetPrimary(now Time, on Pair) bool {
 
 // LocalFailed says that a local address or its link went away: its paths are
 // in doubt at once, without waiting for a timeout.
-func (a *Assoc) LocalFailed(now Time, local Pair) {
+func (a *Assoc) LocalFailed(now Time, local netip.Addr) {
 	for _, p := range a.paths.all {
-		if p.pair.Local.Addr() == local.Local.Addr() && p.state == Active {
+		if p.pair.Local.Addr() == local && p.state == Active {
 			a.setState(p, PotentiallyFailed)
 			a.loseFlight(now, p)
 			a.probeNow(now, p)

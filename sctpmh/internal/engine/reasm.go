@@ -99,7 +99,7 @@ func (r *reassembly) add(d *wire.Data) bool {
 		r.forget(right)
 		u.join(right)
 	}
-	if u.size > maxMessage {
+	if u.size > MaxMessage {
 		return false
 	}
 	if u.begin && u.end {

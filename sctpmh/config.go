@@ -1,0 +1,116 @@
+package sctpmh
+
+import (
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/sctpmh/mh/sctpmh/internal/engine"
+)
+
+// Config sets an endpoint up. The zero value of each field means its default.
+type Config struct {
+	// Port is the SCTP port of this end, and the one dialled at the other.
+	// Default 5000.
+	Port uint16
+
+	// MaxStreams is how many streams are asked for and accepted each way.
+	// Default 16,384.
+	MaxStreams uint16
+
+	// ReceiveBuffer is the window announced to a peer, in octets for each
+	// association. Default 4 MiB.
+	ReceiveBuffer int
+
+	// SendBuffer is how many octets of an association wait for the peer
+	// before Send blocks. Default 1 MiB.
+	SendBuffer int
+
+	// MaxAssociations bounds the associations of the endpoint; a further one
+	// is refused. Default 4,096.
+	MaxAssociations int
+
+	// Adaptation is the Adaptation Layer Indication announced (RFC 5061
+	// section 4.2.6). Zero: none.
+	Adaptation uint32
+
+	// ListAddresses has INIT and INIT ACK name the local addresses. A peer
+	// behind a name learns them from the DNS instead.
+	ListAddresses bool
+
+	// HeartbeatInterval is the idle time after which a path is probed.
+	// Default 5 s.
+	HeartbeatInterval time.Duration
+
+	// RTOMin is the least retransmission timeout. Default 100 ms. Towards
+	// peers that delay acknowledgements by more it must be higher (RFC 9260
+	// section 15: 1 s).
+	RTOMin time.Duration
+
+	// Logger gets decisions worth a line. Nil: none.
+	Logger *slog.Logger
+}
+
+const defaultPort = 5000
+
+// engineConfig translates c for a state machine on the given addresses.
+func (c *Config) engineConfig(locals []netip.AddrPort) engine.Config {
+	ec := engine.Config{
+		Port:              c.Port,
+		Locals:            locals,
+		Accept:            true,
+		MaxStreams:        c.MaxStreams,
+		ReceiveBuffer:     c.ReceiveBuffer,
+		SendBuffer:        c.SendBuffer,
+		Adaptation:        c.Adaptation,
+		HeartbeatInterval: c.HeartbeatInterval,
+		RTOMin:            c.RTOMin,
+	}
+	if c.ListAddresses {
+		for _, l := range locals {
+			ec.List = append(ec.List, l.Addr())
+		}
+	}
+	return ec
+}
+
+// withDefaults returns a copy of c, which may be nil, without zeros where the
+// shell needs a value.
+func (c *Config) withDefaults() Config {
+	var d Config
+	if c != nil {
+		d = *c
+	}
+	if d.Port == 0 {
+		d.Port = defaultPort
+	}
+	if d.MaxAssociations == 0 {
+		d.MaxAssociations = 4096
+	}
+	if d.Logger == nil {
+		d.Logger = slog.New(slog.DiscardHandler)
+	}
+	return d
+}
+
+// Bounds on what waits between goroutines.
+const (
+	// inboxLimit bounds the batches of packets that wait for an association.
+	// A peer that sends faster than its association runs loses packets, as it
+	// would in a socket buffer; the reader never blocks on one association.
+	inboxLimit = 64
+
+	// backlogLimit bounds associations that were made by peers and not yet
+	// accepted; further ones are aborted. Without it a peer could fill memory
+	// with associations that nobody wants.
+	backlogLimit = 128
+
+	// readyLimit and unsentLimit bound the octets that wait between the user
+	// and the association's goroutine. Beyond the first the peer's window
+	// closes; beyond the second Send blocks.
+	readyLimit  = 256 << 10
+	unsentLimit = 256 << 10
+
+	// failoverLimit bounds the failovers that are remembered.
+	failoverLimit = 64
+)

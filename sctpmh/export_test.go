@@ -1,0 +1,11 @@
+package sctpmh
+
+import (
+	"net/netip"
+
+	"github.com/sctpmh/mh/sctpmh/internal/engine"
+)
+
+func enginePair(local, remote netip.AddrPort) engine.Pair {
+	return engine.Pair{Local: local, Remote: remote}
+}

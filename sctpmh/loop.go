@@ -1,0 +1,242 @@
+package sctpmh
+
+import (
+	"math"
+	"time"
+
+	"github.com/sctpmh/mh/sctpmh/internal/engine"
+	"github.com/sctpmh/mh/sctpmh/internal/udp"
+	"github.com/sctpmh/mh/sctpmh/internal/wire"
+)
+
+// run is the association's goroutine, the only one that touches its state
+// machine. It ends when the association does; what then still comes is
+// answered as out of the blue.
+func (a *Assoc) run() {
+	a.timer = time.NewTimer(math.MaxInt64)
+	defer a.timer.Stop()
+	defer a.finish()
+	a.step()
+	for !a.engine.Closed() {
+		select {
+		case in := <-a.inbox:
+			a.receive(in)
+			a.drain()
+		case f := <-a.command:
+			f()
+		case <-a.wake:
+		case <-a.timer.C:
+			a.armed = 0
+			a.engine.Expire(a.ep.now())
+		}
+		a.step()
+	}
+}
+
+// drain handles what else has arrived, so that one SACK answers all of it.
+func (a *Assoc) drain() {
+	for range inboxLimit {
+		select {
+		case in := <-a.inbox:
+			a.receive(in)
+		default:
+			return
+		}
+	}
+}
+
+func (a *Assoc) receive(in arrival) {
+	now := a.ep.now()
+	on := engine.Pair{Local: in.local, Remote: in.batch.Src}
+	for p, ok := in.batch.Next(); ok; p, ok = in.batch.Next() {
+		a.engine.Handle(now, on, p)
+	}
+	in.batch.Release()
+}
+
+// step carries out what the last input caused.
+func (a *Assoc) step() {
+	now := a.ep.now()
+	a.takeUnsent(now)
+	a.transmit(now)
+	a.handleEvents()
+	a.giveReady(now)
+	a.transmit(now)
+	a.rearm(now)
+}
+
+// takeUnsent moves messages from the users to the state machine.
+func (a *Assoc) takeUnsent(now engine.Time) {
+	for a.engine.Established() && a.engine.SendSpace() > 0 {
+		m, ok, _, err := a.unsent.tryTake()
+		if !ok {
+			if err != nil {
+				a.engine.Shutdown(now)
+			}
+			return
+		}
+		// Checked when it was queued; only the end can refuse it now.
+		if err := a.engine.Send(now, engine.Message{Stream: wire.StreamID(m.Stream), PPID: wire.PPID(m.PPID), Unordered: m.Unordered, Data: m.Data}); err != nil {
+			a.unsent.end(ErrClosed)
+			return
+		}
+	}
+}
+
+// giveReady moves messages from the state machine to the users as far as
+// there is room; what stays closes the peer's window.
+func (a *Assoc) giveReady(now engine.Time) {
+	for !a.ready.full() {
+		m, ok := a.engine.Recv(now)
+		if !ok {
+			return
+		}
+		_, _, _ = a.ready.tryPut(Message{Stream: uint16(m.Stream), PPID: uint32(m.PPID), Unordered: m.Unordered, Data: m.Data})
+	}
+}
+
+// transmit sends what the state machine has to send, as many packets with one
+// system call as go the same way.
+func (a *Assoc) transmit(now engine.Time) {
+	t := &a.train
+	if t.Buf == nil {
+		t.Buf = make([]byte, 0, udp.MaxBatch)
+	}
+	for {
+		start := len(t.Buf)
+		b, on, ok := a.engine.Poll(now, t.Buf)
+		if !ok {
+			break
+		}
+		s := a.ep.socket(on.Local)
+		n := len(b) - start
+		if s == nil {
+			continue
+		}
+		if !t.Fits(n, s, on.Remote) {
+			packet := b[start:]
+			a.leave(now)
+			b = append(t.Buf, packet...)
+		}
+		t.Buf = b
+		if t.Push(n, s, on.Remote) || len(t.Buf)+n > udp.MaxBatch {
+			a.leave(now)
+		}
+	}
+	a.leave(now)
+}
+
+// leave sends the train. When its uplink has no way out the paths over it are
+// in doubt at once.
+func (a *Assoc) leave(now engine.Time) {
+	local := a.train.Local()
+	if err := a.train.Leave(); err != nil && udp.LinkGone(err) {
+		a.engine.LocalFailed(now, local.Addr())
+	}
+}
+
+// handleEvents passes on what happened.
+func (a *Assoc) handleEvents() {
+	for e, ok := a.engine.NextEvent(); ok; e, ok = a.engine.NextEvent() {
+		switch e.Kind {
+		case engine.EventEstablished:
+			a.notePeer()
+			close(a.established)
+		case engine.EventFailover:
+			a.noteFailover(e.Failover)
+		}
+	}
+	if !a.known && a.engine.PeerTag() != 0 {
+		a.notePeer()
+	}
+}
+
+// notePeer records what is known of the peer.
+func (a *Assoc) notePeer() {
+	p := a.engine.Peer()
+	if a.engine.PeerTag() != 0 {
+		a.known = true
+		a.ep.table.peer(a.peerKey(), a)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.peer = Peer{
+		Handshake: p.Handshake.Remote, Listed: p.Listed, Silent: p.Silent, Adaptation: p.Adaptation,
+		OutStreams: p.OutStreams, InStreams: p.InStreams,
+	}
+}
+
+func (a *Assoc) peerKey() peerKey {
+	local, port := a.engine.Ports()
+	return peerKey{a.engine.PeerTag(), local, port}
+}
+
+func (a *Assoc) noteFailover(f engine.Failover) {
+	out := Failover{At: a.ep.at(f.At), From: Pair(f.From), To: Pair(f.To), Cause: f.Cause.String(), Stall: f.Stall}
+	a.mu.Lock()
+	if len(a.failovers) == failoverLimit {
+		a.failovers = a.failovers[:copy(a.failovers, a.failovers[1:])]
+	}
+	a.failovers = append(a.failovers, out)
+	a.mu.Unlock()
+	a.logFailover(out)
+}
+
+// rearm sets the timer when the next deadline is earlier than what it is set
+// to: a timer that fires early does no harm, one reset for every packet costs
+// a fifth of a core.
+func (a *Assoc) rearm(now engine.Time) {
+	at, ok := a.engine.NextDeadline()
+	if !ok || a.armed != 0 && a.armed <= at {
+		return
+	}
+	a.armed = max(at, 1)
+	a.timer.Reset(max(0, at.Sub(now)))
+}
+
+// superseded asks whether m, which a peer just made, replaces a; if so, a
+// ends. It is called by the endpoint's goroutine.
+func (a *Assoc) superseded(m *engine.Assoc) (yes bool) {
+	a.do(func() {
+		if yes = m.Replaces(a.engine); yes {
+			a.engine.Supersede(a.ep.now())
+		}
+	})
+	return yes
+}
+
+// finish is the end of the loop: users get the last messages and the error.
+func (a *Assoc) finish() {
+	now := a.ep.now()
+	a.ep.table.remove(a.engine.LocalTag(), a.peerKey(), a)
+	for m, ok := a.engine.Recv(now); ok; m, ok = a.engine.Recv(now) {
+		a.ready.force(Message{Stream: uint16(m.Stream), PPID: uint32(m.PPID), Unordered: m.Unordered, Data: m.Data})
+	}
+	err := publicError(a.engine.Err(), a.wasEstablished())
+	if err == nil {
+		err = ErrClosed
+	}
+	a.mu.Lock()
+	a.err, a.last, a.stats = err, a.paths(), a.counters()
+	a.mu.Unlock()
+	close(a.done)
+	a.unsent.end(err)
+	a.ready.end(recvError(err))
+	for {
+		select {
+		case in := <-a.inbox:
+			in.batch.Release()
+		default:
+			return
+		}
+	}
+}
+
+func (a *Assoc) wasEstablished() bool {
+	select {
+	case <-a.established:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,150 @@
+package sctpmh
+
+import (
+	"context"
+	"sync"
+)
+
+// A queue passes messages between users and an association's loop. It is
+// bounded in octets: what exceeds the limit waits on the other side.
+//
+// mu is a leaf: nothing is called while it is held.
+type queue struct {
+	mu      sync.Mutex
+	items   []Message
+	head    int
+	octets  int
+	limit   int
+	err     error         // no more will come, or may be put; items are still taken
+	changed chan struct{} // closed at the next change; nil when nobody waits
+}
+
+func newQueue(limit int) queue { return queue{limit: limit} }
+
+// notify wakes those who wait. The caller holds mu.
+func (q *queue) notify() {
+	if q.changed != nil {
+		close(q.changed)
+		q.changed = nil
+	}
+}
+
+// wait returns a channel that is closed at the next change. The caller holds
+// mu.
+func (q *queue) wait() <-chan struct{} {
+	if q.changed == nil {
+		q.changed = make(chan struct{})
+	}
+	return q.changed
+}
+
+// tryPut adds m if there is room. first says that it was empty before.
+func (q *queue) tryPut(m Message) (ok, first bool, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.err != nil {
+		return false, false, q.err
+	}
+	if q.octets >= q.limit {
+		return false, false, nil
+	}
+	q.items = append(q.items, m)
+	q.octets += len(m.Data)
+	q.notify()
+	return true, len(q.items)-q.head == 1, nil
+}
+
+// force adds m whatever the limit: the last messages of an association that
+// has ended, bounded by its window.
+func (q *queue) force(m Message) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.items = append(q.items, m)
+	q.octets += len(m.Data)
+	q.notify()
+}
+
+// put adds m when there is room.
+func (q *queue) put(ctx context.Context, m Message) (first bool, err error) {
+	for {
+		ok, first, err := q.tryPut(m)
+		if ok || err != nil {
+			return first, err
+		}
+		if err := q.await(ctx, func() bool { return q.octets < q.limit }); err != nil {
+			return false, err
+		}
+	}
+}
+
+// await waits until ready holds, an error is set, or ctx ends.
+func (q *queue) await(ctx context.Context, ready func() bool) error {
+	for {
+		q.mu.Lock()
+		if ready() || q.err != nil {
+			q.mu.Unlock()
+			return nil
+		}
+		changed := q.wait()
+		q.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// tryTake removes the next message. relieved says that the queue was full
+// before and is at most half full now, so that more may be put.
+func (q *queue) tryTake() (m Message, ok, relieved bool, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.head == len(q.items) {
+		return m, false, false, q.err
+	}
+	before := q.octets
+	m = q.items[q.head]
+	q.items[q.head] = Message{}
+	q.head++
+	q.octets -= len(m.Data)
+	if q.head == len(q.items) {
+		q.items, q.head = q.items[:0], 0
+	} else if q.head > 64 && q.head*2 > len(q.items) {
+		n := copy(q.items, q.items[q.head:])
+		clear(q.items[n:])
+		q.items, q.head = q.items[:n], 0
+	}
+	q.notify()
+	return m, true, before > q.limit/2 && q.octets <= q.limit/2, nil
+}
+
+// take removes the next message, and waits for it.
+func (q *queue) take(ctx context.Context) (m Message, relieved bool, err error) {
+	for {
+		m, ok, relieved, err := q.tryTake()
+		if ok || err != nil {
+			return m, relieved, err
+		}
+		if err := q.await(ctx, func() bool { return q.head < len(q.items) }); err != nil {
+			return m, false, err
+		}
+	}
+}
+
+// full reports whether nothing more may be put.
+func (q *queue) full() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.octets >= q.limit
+}
+
+// end sets the error that follows the last message. The first one stays.
+func (q *queue) end(err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.err == nil {
+		q.err = err
+		q.notify()
+	}
+}
