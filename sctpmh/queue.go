@@ -3,6 +3,8 @@ package sctpmh
 import (
 	"context"
 	"sync"
+
+	"github.com/sctpmh/mh/internal/gate"
 )
 
 // A queue passes messages between users and an association's loop. It is
@@ -16,27 +18,10 @@ type queue struct {
 	octets  int
 	limit   int
 	err     error         // no more will come, or may be put; items are still taken
-	changed chan struct{} // closed at the next change; nil when nobody waits
+	changed gate.Signal
 }
 
 func newQueue(limit int) queue { return queue{limit: limit} }
-
-// notify wakes those who wait. The caller holds mu.
-func (q *queue) notify() {
-	if q.changed != nil {
-		close(q.changed)
-		q.changed = nil
-	}
-}
-
-// wait returns a channel that is closed at the next change. The caller holds
-// mu.
-func (q *queue) wait() <-chan struct{} {
-	if q.changed == nil {
-		q.changed = make(chan struct{})
-	}
-	return q.changed
-}
 
 // tryPut adds m if there is room. first says that it was empty before.
 func (q *queue) tryPut(m Message) (ok, first bool, err error) {
@@ -50,7 +35,7 @@ func (q *queue) tryPut(m Message) (ok, first bool, err error) {
 	}
 	q.items = append(q.items, m)
 	q.octets += len(m.Data)
-	q.notify()
+	q.changed.Notify()
 	return true, len(q.items)-q.head == 1, nil
 }
 
@@ -61,7 +46,7 @@ func (q *queue) force(m Message) {
 	defer q.mu.Unlock()
 	q.items = append(q.items, m)
 	q.octets += len(m.Data)
-	q.notify()
+	q.changed.Notify()
 }
 
 // put adds m when there is room.
@@ -85,7 +70,7 @@ func (q *queue) await(ctx context.Context, ready func() bool) error {
 			q.mu.Unlock()
 			return nil
 		}
-		changed := q.wait()
+		changed := q.changed.Wait()
 		q.mu.Unlock()
 		select {
 		case <-changed:
@@ -115,7 +100,7 @@ func (q *queue) tryTake() (m Message, ok, relieved bool, err error) {
 		clear(q.items[n:])
 		q.items, q.head = q.items[:n], 0
 	}
-	q.notify()
+	q.changed.Notify()
 	return m, true, before > q.limit/2 && q.octets <= q.limit/2, nil
 }
 
@@ -145,6 +130,6 @@ func (q *queue) end(err error) {
 	defer q.mu.Unlock()
 	if q.err == nil {
 		q.err = err
-		q.notify()
+		q.changed.Notify()
 	}
 }

@@ -1,0 +1,99 @@
+package tcpemu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"syscall"
+)
+
+// A Code says on the wire why a connection was refused or reset (classes as
+// in RFC 8803 section 5).
+type Code uint8
+
+// The codes.
+const (
+	CodeVersion     Code = 0
+	CodeMalformed   Code = 1
+	CodeUnsupported Code = 2
+	CodeDenied      Code = 32
+	CodeResources   Code = 64
+	CodeNetwork     Code = 65
+	CodeRefused     Code = 96 // refused, or reset
+	CodeUnreachable Code = 97
+	CodeTimeout     Code = 98
+	CodeNoName      Code = 99
+	CodeLoop        Code = 100
+)
+
+// codes is the one table of what codes mean.
+var codes = map[Code]struct {
+	errno syscall.Errno
+	text  string
+}{
+	CodeVersion:     {syscall.EPROTO, "protocol version not supported"},
+	CodeMalformed:   {syscall.EPROTO, "malformed message"},
+	CodeUnsupported: {syscall.EPROTO, "not supported"},
+	CodeDenied:      {syscall.EACCES, "not authorised"},
+	CodeResources:   {syscall.EAGAIN, "out of resources"},
+	CodeNetwork:     {syscall.ENETUNREACH, "network failure"},
+	CodeRefused:     {syscall.ECONNREFUSED, "connection refused"},
+	CodeUnreachable: {syscall.EHOSTUNREACH, "host unreachable"},
+	CodeTimeout:     {syscall.ETIMEDOUT, "timed out"},
+	CodeNoName:      {syscall.EHOSTUNREACH, "name not found"},
+	CodeLoop:        {syscall.ELOOP, "loop or too many hops"},
+}
+
+func (c Code) String() string {
+	if e, ok := codes[c]; ok {
+		return e.text
+	}
+	return fmt.Sprintf("code %d", uint8(c))
+}
+
+// A RefusedError is the peer's answer to a connection that it did not accept.
+// errors.Is finds the code's errno in it, such as syscall.ECONNREFUSED.
+type RefusedError struct {
+	Code Code
+	Text string // the peer's words, may be empty
+}
+
+func (e *RefusedError) Error() string {
+	if e.Text != "" {
+		return e.Code.String() + ": " + e.Text
+	}
+	return e.Code.String()
+}
+
+// Is finds the errno of the code.
+func (e *RefusedError) Is(target error) bool { return target == codes[e.Code].errno }
+
+// CodeOf returns the code that describes an error of a dial, for passing it
+// on.
+func CodeOf(err error) Code {
+	var refused *RefusedError
+	var dns *net.DNSError
+	switch {
+	case err == nil:
+		return CodeRefused
+	case errors.As(err, &refused):
+		return refused.Code
+	case errors.As(err, &dns):
+		return CodeNoName
+	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
+		return CodeDenied
+	case errors.Is(err, syscall.ELOOP):
+		return CodeLoop
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET):
+		return CodeRefused
+	case errors.Is(err, syscall.EHOSTUNREACH):
+		return CodeUnreachable
+	case errors.Is(err, syscall.ETIMEDOUT), errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
+		return CodeTimeout
+	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.EMFILE):
+		return CodeResources
+	}
+	return CodeNetwork
+}

@@ -1,0 +1,654 @@
+package tcpemu
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/sctpmh/mh/internal/gate"
+	"github.com/sctpmh/mh/sctpmh"
+)
+
+const (
+	// initialWindow is the credit of a new connection, in octets.
+	initialWindow = 256 << 10
+
+	// maxWindow is how far a connection's credit grows that uses it up.
+	maxWindow = 4 << 20
+
+	// writeUnit is how much of a Write is copied at a time.
+	writeUnit = 64 << 10
+
+	// lingerLimit is how long the peer may take to end its direction of a
+	// connection that was closed here; then it is reset.
+	lingerLimit = 60 * time.Second
+)
+
+// A Conn is a connection. It is a net.Conn and half-closes like a
+// *net.TCPConn.
+//
+//	receiving:  open --FIN--> ended        open --RESET, OPEN_FAIL--> ended
+//	sending:    open --FIN--> ended        open --RESET--> ended
+//
+// Its stream number is free again when both directions have ended.
+type Conn struct {
+	// Set once.
+	s     *session
+	sid   uint16
+	epoch uint32
+	laddr Addr
+	raddr Addr
+	since time.Time
+
+	answered chan struct{} // closed when OPEN was answered, or failed
+
+	rdeadline, wdeadline deadline
+
+	writing sync.Mutex // held by the one who writes; taken before mu
+
+	mu   sync.Mutex // leaf but for session.mu in none of its sections
+	recv recvHalf
+	send sendHalf
+
+	window   int  // octets of credit beyond what was read
+	accepted bool // OPEN_OK was sent or received
+	refused  error
+	linger   *time.Timer
+}
+
+// recvHalf is the receiving direction.
+type recvHalf struct {
+	changed  gate.Signal
+	chunks   [][]byte // received, not read
+	received uint64   // octets so far
+	read     uint64   // octets taken by the user
+	limit    uint64   // credit given to the peer
+	told     bool     // a CREDIT is queued
+	ended    bool     // FIN or RESET arrived
+	closed   bool     // the user reads no more
+	err      error    // after what was received; io.EOF after FIN
+}
+
+// sendHalf is the sending direction.
+type sendHalf struct {
+	changed gate.Signal
+	sent    uint64 // octets handed to the association
+	limit   uint64 // credit that the peer gave
+	ended   bool   // FIN or RESET is queued
+	closing bool   // the user writes no more
+	err     error
+}
+
+func newConn(s *session, sid uint16, epoch uint32, credit uint64) *Conn {
+	c := &Conn{
+		s: s, sid: sid, epoch: epoch, since: time.Now(),
+		answered: make(chan struct{}), rdeadline: newDeadline(), wdeadline: newDeadline(),
+		window: initialWindow,
+	}
+	c.recv.limit = initialWindow
+	c.send.limit = credit
+	return c
+}
+
+// opened waits for the answer to OPEN.
+func (c *Conn) opened(ctx context.Context) error {
+	select {
+	case <-c.answered:
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.refused
+	case <-ctx.Done():
+		c.Reset()
+		return ctx.Err()
+	}
+}
+
+// handleData takes octets of the stream.
+func (c *Conn) handleData(b []byte) error {
+	c.mu.Lock()
+	r := &c.recv
+	if r.ended {
+		c.mu.Unlock()
+		return fmt.Errorf("data on stream %d after its end", c.sid)
+	}
+	if r.received += uint64(len(b)); r.received > r.limit {
+		c.mu.Unlock()
+		return fmt.Errorf("data on stream %d beyond its credit", c.sid)
+	}
+	if r.closed {
+		c.mu.Unlock()
+		c.refuseData()
+		return nil
+	}
+	r.chunks = append(r.chunks, b)
+	r.changed.Notify()
+	c.mu.Unlock()
+	return nil
+}
+
+// refuseData answers octets that nobody will read, as TCP does, by a reset.
+func (c *Conn) refuseData() {
+	c.mu.Lock()
+	ended := c.send.ended
+	c.mu.Unlock()
+	if !ended {
+		c.Reset()
+		return
+	}
+	c.grant(0) // our direction has ended: let the rest come and be dropped
+}
+
+// grant gives the peer credit for n octets that were read, when enough have
+// come together to be worth a message.
+func (c *Conn) grant(n int) {
+	c.mu.Lock()
+	r := &c.recv
+	r.read += uint64(n)
+	if r.closed {
+		r.read = r.received
+	}
+	if r.ended || r.read+uint64(c.window)-r.limit < uint64(c.window)/2 {
+		c.mu.Unlock()
+		return
+	}
+	// The peer had used up most of it before we could give more: it could
+	// send faster.
+	grow := c.window < maxWindow && r.limit-r.received < uint64(c.window)/4
+	c.mu.Unlock()
+	if grow && c.s.growWindow(c.window) {
+		grow = true
+	} else {
+		grow = false
+	}
+	c.mu.Lock()
+	if grow {
+		c.window *= 2
+	}
+	r.limit = r.read + uint64(c.window)
+	tell := !r.told
+	r.told = true
+	c.mu.Unlock()
+	if tell {
+		c.s.push(queued{credit: c})
+	}
+}
+
+// creditMessage is the CREDIT that is due now.
+func (c *Conn) creditMessage() sctpmh.Message {
+	c.mu.Lock()
+	c.recv.told = false
+	f := frame{typ: typeCredit, epoch: c.epoch, offset: c.recv.limit}
+	c.mu.Unlock()
+	return sctpmh.Message{Stream: c.sid, PPID: ppidCtrl, Unordered: true, Data: f.append(nil)}
+}
+
+// handleFrame takes a control message of this stream.
+func (c *Conn) handleFrame(f *frame) error {
+	switch f.typ {
+	case typeFin:
+		return c.handleFin(f.offset)
+	case typeCredit:
+		if f.epoch == c.epoch {
+			c.handleCredit(f.offset)
+		}
+		return nil
+	}
+	if f.epoch != c.epoch {
+		return nil // of an earlier use of the number
+	}
+	switch f.typ {
+	case typeOpenOK:
+		return c.answer(f, nil)
+	case typeOpenFail:
+		return c.answer(f, &RefusedError{Code: f.code, Text: f.text})
+	case typeReset:
+		c.handleReset(syscall.ECONNRESET, f.code)
+	}
+	return nil
+}
+
+// answer takes OPEN_OK or OPEN_FAIL.
+func (c *Conn) answer(f *frame, refused error) error {
+	if !c.s.ours(c.sid) || isClosed(c.answered) {
+		return fmt.Errorf("an answer on stream %d, which waits for none", c.sid)
+	}
+	c.mu.Lock()
+	c.accepted, c.refused = refused == nil, refused
+	if f.seen.IsValid() {
+		c.laddr.Port = f.seen.Port()
+	}
+	c.mu.Unlock()
+	close(c.answered)
+	if refused != nil {
+		c.handleReset(refused, f.code)
+		return nil
+	}
+	c.handleCredit(f.credit)
+	return nil
+}
+
+func (c *Conn) handleCredit(limit uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if limit > c.send.limit {
+		c.send.limit = limit
+		c.send.changed.Notify()
+	}
+}
+
+// handleFin takes the end of the peer's direction.
+func (c *Conn) handleFin(offset uint64) error {
+	c.mu.Lock()
+	if c.recv.ended || offset != c.recv.received {
+		defer c.mu.Unlock()
+		return fmt.Errorf("FIN on stream %d at offset %d of %d, or a second one", c.sid, offset, c.recv.received)
+	}
+	c.recv.ended = true
+	c.recv.err = io.EOF
+	c.recv.changed.Notify()
+	c.mu.Unlock()
+	c.retire()
+	return nil
+}
+
+// handleReset takes the end of the peer's direction by force. Ours ends with
+// it.
+func (c *Conn) handleReset(err error, code Code) {
+	c.mu.Lock()
+	c.recv.ended = true
+	if c.recv.err != io.EOF {
+		c.recv.err, c.recv.chunks = err, nil
+	}
+	ended := c.send.ended
+	c.send.ended, c.send.closing = true, true
+	c.send.err = err
+	c.recv.changed.Notify()
+	c.send.changed.Notify()
+	c.mu.Unlock()
+	if !ended {
+		c.s.enqueue(c.sid, &frame{typ: typeReset, epoch: c.epoch, code: code})
+	}
+	c.retire()
+}
+
+// fail ends both directions because the association is gone.
+func (c *Conn) fail(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.recv.err == nil {
+		c.recv.err = err
+	}
+	if c.send.err == nil {
+		c.send.err = err
+	}
+	c.recv.ended, c.send.ended, c.send.closing = true, true, true
+	if c.refused == nil && !c.accepted {
+		c.refused = err
+	}
+	if !isClosed(c.answered) {
+		close(c.answered)
+	}
+	c.recv.changed.Notify()
+	c.send.changed.Notify()
+	c.stopTimers()
+}
+
+// stopTimers is called with mu held.
+func (c *Conn) stopTimers() {
+	if c.linger != nil {
+		c.linger.Stop()
+	}
+}
+
+// retire gives the stream number back when both directions have ended.
+func (c *Conn) retire() {
+	c.mu.Lock()
+	over := c.recv.ended && c.send.ended
+	if over {
+		c.stopTimers()
+	}
+	c.mu.Unlock()
+	if over {
+		c.s.forget(c)
+	}
+}
+
+// Read reads octets. Its error is io.EOF after the peer has closed its
+// direction.
+func (c *Conn) Read(b []byte) (int, error) {
+	n, err := c.readSome(b)
+	if err != nil && err != io.EOF {
+		err = c.opError("read", err)
+	}
+	return n, err
+}
+
+func (c *Conn) readSome(b []byte) (int, error) {
+	for {
+		passed := c.rdeadline.wait()
+		c.mu.Lock()
+		r := &c.recv
+		switch {
+		case r.closed:
+			c.mu.Unlock()
+			return 0, net.ErrClosed
+		case isClosed(passed):
+			c.mu.Unlock()
+			return 0, os.ErrDeadlineExceeded
+		case len(b) == 0:
+			c.mu.Unlock()
+			return 0, nil
+		case len(r.chunks) > 0:
+			n := r.take(b)
+			c.mu.Unlock()
+			c.grant(n)
+			return n, nil
+		case r.err != nil:
+			c.mu.Unlock()
+			return 0, r.err
+		}
+		changed := r.changed.Wait()
+		c.mu.Unlock()
+		select {
+		case <-changed:
+		case <-passed:
+		}
+	}
+}
+
+// take copies what was received into b.
+func (r *recvHalf) take(b []byte) (n int) {
+	for n < len(b) && len(r.chunks) > 0 {
+		k := copy(b[n:], r.chunks[0])
+		n += k
+		if r.chunks[0] = r.chunks[0][k:]; len(r.chunks[0]) == 0 {
+			r.chunks[0] = nil
+			r.chunks = r.chunks[1:]
+		}
+	}
+	if len(r.chunks) == 0 {
+		r.chunks = nil
+	}
+	return n
+}
+
+// Write writes octets. It waits while the peer or the association cannot take
+// more.
+func (c *Conn) Write(b []byte) (n int, err error) {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	for first := true; first || n < len(b); first = false {
+		unit := append([]byte(nil), b[n:min(n+writeUnit, len(b))]...)
+		k, err := c.writeUnit(unit)
+		n += k
+		if err != nil {
+			return n, c.opError("write", err)
+		}
+	}
+	return n, nil
+}
+
+// writeUnit sends octets that the association may keep.
+func (c *Conn) writeUnit(b []byte) (n int, err error) {
+	for {
+		k, err := c.reserve(len(b) - n)
+		if err != nil || k == 0 {
+			return n, err
+		}
+		m := sctpmh.Message{Stream: c.sid, PPID: ppidData, Data: b[n : n+k : n+k]}
+		if err := c.sendMessage(m); err != nil {
+			return n, err
+		}
+		n += k
+	}
+}
+
+// reserve waits for credit and takes as much of it as one message of at most
+// n octets needs.
+func (c *Conn) reserve(n int) (int, error) {
+	for {
+		passed := c.wdeadline.wait()
+		c.mu.Lock()
+		s := &c.send
+		switch {
+		case s.err != nil:
+			c.mu.Unlock()
+			return 0, s.err
+		case s.closing:
+			c.mu.Unlock()
+			return 0, net.ErrClosed
+		case isClosed(passed):
+			c.mu.Unlock()
+			return 0, os.ErrDeadlineExceeded
+		case n == 0:
+			c.mu.Unlock()
+			return 0, nil
+		case s.sent < s.limit:
+			k := min(n, c.s.assoc.MaxPayload(), int(min(s.limit-s.sent, 1<<30)))
+			s.sent += uint64(k)
+			c.mu.Unlock()
+			return k, nil
+		}
+		changed := s.changed.Wait()
+		c.mu.Unlock()
+		select {
+		case <-changed:
+		case <-passed:
+		}
+	}
+}
+
+// sendMessage hands a message to the association. When a deadline or the end
+// of the connection comes first, its octets are taken back.
+func (c *Conn) sendMessage(m sctpmh.Message) error {
+	ok, err := c.s.assoc.TrySend(m)
+	if ok {
+		return nil
+	}
+	if err == nil {
+		err = c.sendSlowly(m)
+	}
+	if err != nil {
+		c.mu.Lock()
+		c.send.sent -= uint64(len(m.Data))
+		if c.send.err != nil {
+			err = c.send.err
+		} else if c.send.closing {
+			err = net.ErrClosed
+		}
+		c.mu.Unlock()
+	}
+	return err
+}
+
+// sendSlowly waits for room in the association's buffer.
+func (c *Conn) sendSlowly(m sctpmh.Message) error {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	passed := c.wdeadline.wait()
+	stopped := make(chan struct{})
+	go func() { // ends when the message was taken or cannot be
+		defer close(stopped)
+		for {
+			c.mu.Lock()
+			over, changed := c.send.closing, c.send.changed.Wait()
+			c.mu.Unlock()
+			if over {
+				cancel(net.ErrClosed)
+				return
+			}
+			select {
+			case <-changed:
+			case <-passed:
+				if passed = c.wdeadline.wait(); isClosed(passed) {
+					cancel(os.ErrDeadlineExceeded)
+					return
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	err := c.s.assoc.Send(ctx, m)
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	cancel(nil)
+	<-stopped
+	return err
+}
+
+// CloseWrite ends the sending direction: the peer reads io.EOF after what was
+// written. The other direction goes on.
+func (c *Conn) CloseWrite() error {
+	c.mu.Lock()
+	if c.send.closing {
+		err := c.send.err
+		c.mu.Unlock()
+		if err == nil {
+			err = net.ErrClosed
+		}
+		return c.opError("close", err)
+	}
+	c.send.closing = true
+	c.send.changed.Notify()
+	c.mu.Unlock()
+	c.finish()
+	return nil
+}
+
+// finish queues FIN once no Write is under way.
+func (c *Conn) finish() {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	c.mu.Lock()
+	if c.send.ended {
+		c.mu.Unlock()
+		return
+	}
+	c.send.ended = true
+	offset := c.send.sent
+	c.mu.Unlock()
+	c.s.enqueue(c.sid, &frame{typ: typeFin, offset: offset})
+	c.retire()
+}
+
+// CloseRead ends reading here. What still arrives is answered by a reset, as
+// TCP does once the socket is closed too, or dropped.
+func (c *Conn) CloseRead() error {
+	c.mu.Lock()
+	c.recv.closed = true
+	c.recv.chunks = nil
+	c.recv.changed.Notify()
+	c.mu.Unlock()
+	return nil
+}
+
+// Close ends both directions: gracefully, or by a reset when octets are left
+// unread, as TCP does. What was written is still delivered.
+func (c *Conn) Close() error {
+	c.mu.Lock()
+	if c.recv.closed && c.send.closing {
+		c.mu.Unlock()
+		return c.opError("close", net.ErrClosed)
+	}
+	unread := len(c.recv.chunks) > 0 && !c.send.ended
+	c.recv.closed, c.recv.chunks = true, nil
+	c.send.closing = true
+	c.recv.changed.Notify()
+	c.send.changed.Notify()
+	if !c.recv.ended && c.linger == nil {
+		c.linger = time.AfterFunc(lingerLimit, c.Reset)
+	}
+	c.mu.Unlock()
+	c.rdeadline.stop()
+	c.wdeadline.stop()
+	if unread {
+		c.Reset()
+		return nil
+	}
+	c.finish()
+	return nil
+}
+
+// Reset ends both directions at once, as a TCP RST does.
+func (c *Conn) Reset() {
+	c.mu.Lock()
+	already := c.send.ended
+	c.recv.closed, c.recv.chunks = true, nil
+	c.send.ended, c.send.closing = true, true
+	if c.send.err == nil {
+		c.send.err = net.ErrClosed
+	}
+	c.recv.changed.Notify()
+	c.send.changed.Notify()
+	c.mu.Unlock()
+	if !already {
+		c.s.enqueue(c.sid, &frame{typ: typeReset, epoch: c.epoch, code: CodeRefused})
+	}
+	c.retire()
+}
+
+// LocalAddr returns the own name and the port as the peer knows it.
+func (c *Conn) LocalAddr() net.Addr { return c.laddr }
+
+// RemoteAddr returns the name and port of the other end. It stays the same
+// whatever path is in use.
+func (c *Conn) RemoteAddr() net.Addr { return c.raddr }
+
+// SetDeadline sets both deadlines.
+func (c *Conn) SetDeadline(t time.Time) error {
+	c.rdeadline.set(t)
+	c.wdeadline.set(t)
+	return c.usable("set")
+}
+
+// SetReadDeadline sets the deadline of Read.
+func (c *Conn) SetReadDeadline(t time.Time) error {
+	c.rdeadline.set(t)
+	return c.usable("set")
+}
+
+// SetWriteDeadline sets the deadline of Write.
+func (c *Conn) SetWriteDeadline(t time.Time) error {
+	c.wdeadline.set(t)
+	return c.usable("set")
+}
+
+func (c *Conn) usable(op string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.recv.closed && c.send.closing {
+		return c.opError(op, net.ErrClosed)
+	}
+	return nil
+}
+
+// Paths returns the paths of the association that carries the connection.
+func (c *Conn) Paths() []sctpmh.PathInfo { return c.s.assoc.Paths() }
+
+// Failovers returns the failovers of its association since the connection
+// began.
+func (c *Conn) Failovers() (f []sctpmh.Failover) {
+	for _, x := range c.s.assoc.Failovers() {
+		if x.At.Add(x.Stall).After(c.since) {
+			f = append(f, x)
+		}
+	}
+	return f
+}
+
+// PeerIdentity returns who the other end was found to be, as far as it is
+// known by now.
+func (c *Conn) PeerIdentity() Identity { return c.s.identity.now() }
+
+// AssocID is the number of its association.
+func (c *Conn) AssocID() uint64 { return c.s.assoc.ID() }
+
+func (c *Conn) opError(op string, err error) error {
+	return &net.OpError{Op: op, Net: "mh", Source: c.laddr, Addr: c.raddr, Err: err}
+}

@@ -1,0 +1,63 @@
+package tcpemu
+
+import (
+	"sync"
+	"time"
+)
+
+// A deadline is a point in time that waiters can wait for and that can be
+// moved while they do, as net.Conn promises.
+type deadline struct {
+	mu     sync.Mutex // leaf
+	timer  *time.Timer
+	passed chan struct{} // closed once it has passed
+}
+
+func newDeadline() deadline { return deadline{passed: make(chan struct{})} }
+
+// set moves the deadline; the zero Time means none.
+func (d *deadline) set(t time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.timer != nil && !d.timer.Stop() {
+		<-d.passed // the timer has fired: wait until it closed the channel
+	}
+	d.timer = nil
+	if isClosed(d.passed) {
+		d.passed = make(chan struct{})
+	}
+	if t.IsZero() {
+		return
+	}
+	if wait := time.Until(t); wait > 0 {
+		passed := d.passed
+		d.timer = time.AfterFunc(wait, func() { close(passed) })
+		return
+	}
+	close(d.passed)
+}
+
+// wait returns a channel that is closed when the deadline passes.
+func (d *deadline) wait() <-chan struct{} {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.passed
+}
+
+// stop releases the timer.
+func (d *deadline) stop() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.timer != nil {
+		d.timer.Stop()
+	}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,83 @@
+package tcpemu
+
+import (
+	"context"
+	"net/netip"
+	"sync"
+)
+
+// An Identity is who the other end was found to be. It never claims more than
+// was proved.
+type Identity struct {
+	Name    string // a DNS name, or "" when none was proved
+	Binding string // how the name was tied to the address, as package noid has it: "none", "claim", "reverse", "static", ...
+	Channel string // how trustworthy the way to that knowledge was
+	Secured bool   // the association is sealed
+}
+
+// identity is an Identity that becomes known later.
+type identity struct {
+	known chan struct{}
+	once  sync.Once
+	id    Identity
+	err   error
+}
+
+func (i *identity) init() { i.known = make(chan struct{}) }
+
+func (i *identity) resolve(id Identity, err error) {
+	i.once.Do(func() {
+		i.id, i.err = id, err
+		close(i.known)
+	})
+}
+
+func (i *identity) wait(ctx context.Context) (Identity, error) {
+	select {
+	case <-i.known:
+		return i.id, i.err
+	case <-ctx.Done():
+		return Identity{}, ctx.Err()
+	}
+}
+
+// now returns what is known at this moment.
+func (i *identity) now() Identity {
+	select {
+	case <-i.known:
+		return i.id
+	default:
+		return Identity{Binding: "none"}
+	}
+}
+
+// A Resolver is what this package needs to know of names. Package noid knows
+// it; the program joins the two.
+type Resolver interface {
+	// Resolve returns the associations over which a name can be reached, best
+	// first, or why there are none.
+	Resolve(ctx context.Context, name string, port uint16) (Targets, error)
+
+	// Verify finds out who src is, which claims to be claim (which may be
+	// empty), and which further addresses of its may be used, given those
+	// that it listed.
+	Verify(ctx context.Context, src netip.Addr, claim string, listed []netip.Addr, silent bool) (Identity, []netip.Addr, error)
+}
+
+// Targets is the answer to a name.
+type Targets struct {
+	MH     []Endpoint
+	Legacy []netip.AddrPort // where plain TCP would go
+	Reason string           // why MH is empty
+}
+
+// An Endpoint is one host that speaks mh, and what is known of it.
+type Endpoint struct {
+	Name     string // its own name, which keys the association
+	Remotes  []netip.AddrPort
+	Identity Identity
+
+	// Permit returns the addresses beside h that may be used, given those
+	// that the host listed.
+	Permit func(h netip.Addr, listed []netip.Addr, silent bool) []netip.Addr
+}

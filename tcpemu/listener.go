@@ -1,0 +1,251 @@
+package tcpemu
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/sctpmh/mh/sctpmh"
+)
+
+// Bounds of a listener.
+const (
+	// maxUnaccepted bounds connections that peers opened and nobody has taken
+	// yet; further ones are refused.
+	maxUnaccepted = 1024
+
+	// verifyTimeout bounds the check of a peer's name.
+	verifyTimeout = 5 * time.Second
+
+	// drainTimeout is how long Close lets running connections go on.
+	drainTimeout = 2 * time.Second
+)
+
+// ListenConfig sets a listener up. The zero value of each field means its
+// default.
+type ListenConfig struct {
+	// Name is the own name, told to peers in HELLO.
+	Name string
+
+	// Resolver verifies who peers claim to be. Nil: nobody is verified, and
+	// peers are reached at the address they came from only.
+	Resolver Resolver
+
+	// Logger gets breaches of protocol and refusals. Nil: none.
+	Logger *slog.Logger
+}
+
+// A Listener accepts connections that peers open.
+type Listener struct {
+	endpoint *sctpmh.Endpoint
+	cfg      ListenConfig
+	opens    chan *Open
+	closing  chan struct{}
+	once     sync.Once
+	running  sync.WaitGroup // accept, one follow for each session, verifications
+	cancel   context.CancelFunc
+	ctx      context.Context
+}
+
+// Listen accepts the associations that peers make with an endpoint.
+func Listen(e *sctpmh.Endpoint, cfg *ListenConfig) (*Listener, error) {
+	l := &Listener{endpoint: e, opens: make(chan *Open, maxUnaccepted), closing: make(chan struct{})}
+	if cfg != nil {
+		l.cfg = *cfg
+	}
+	if l.cfg.Logger == nil {
+		l.cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	l.ctx, l.cancel = context.WithCancel(context.Background())
+	l.running.Go(l.acceptAssocs) // ends when Close cancels ctx
+	return l, nil
+}
+
+// acceptAssocs starts a session on each association.
+func (l *Listener) acceptAssocs() {
+	for {
+		a, err := l.endpoint.Accept(l.ctx)
+		if err != nil {
+			return
+		}
+		if code := a.Peer().Adaptation; code != AdaptationCode {
+			l.cfg.Logger.Warn("association refused: the peer does not speak tcpemu", "peer", a.Peer().Handshake, "adaptation", fmt.Sprintf("%#x", code))
+			a.Abort("adaptation layer indication is not 0x6d680001")
+			continue
+		}
+		l.serve(a)
+	}
+}
+
+// serve runs a session until Close.
+func (l *Listener) serve(a assoc) *session {
+	s := newSession(a, l.cfg.Name, l.cfg.Logger, l.take, l.verify)
+	l.running.Go(func() { // ends with the association, or with Close
+		select {
+		case <-a.Done():
+		case <-l.closing:
+			ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+			defer cancel()
+			s.close(ctx)
+		}
+		s.running.Wait()
+	})
+	return s
+}
+
+// verify finds out, off the data's way, who a peer is.
+func (l *Listener) verify(s *session, hello frame) {
+	if l.cfg.Resolver == nil {
+		s.identity.resolve(Identity{Binding: "none"}, nil)
+		return
+	}
+	l.running.Go(func() { // ends within verifyTimeout
+		ctx, cancel := context.WithTimeout(l.ctx, verifyTimeout)
+		defer cancel()
+		p := s.assoc.Peer()
+		id, permitted, err := l.cfg.Resolver.Verify(ctx, p.Handshake.Addr(), hello.name, p.Listed, p.Silent)
+		if err != nil {
+			l.cfg.Logger.Info("peer not verified: it is reached over one path only", "peer", p.Handshake, "claim", hello.name, "error", err)
+		}
+		s.identity.resolve(id, nil)
+		s.assoc.Permit(permitted)
+	})
+}
+
+// take puts a connection before those who accept.
+func (l *Listener) take(o *Open) error {
+	select {
+	case <-l.closing:
+		return net.ErrClosed
+	default:
+	}
+	select {
+	case l.opens <- o:
+		return nil
+	default:
+		return fmt.Errorf("%d connections wait to be accepted", maxUnaccepted)
+	}
+}
+
+// AcceptOpen waits for a connection and leaves it to the caller whether to
+// accept it. Gateways use it.
+func (l *Listener) AcceptOpen(ctx context.Context) (*Open, error) {
+	select {
+	case o := <-l.opens:
+		return o, nil
+	case <-l.closing:
+		return nil, l.opError(net.ErrClosed)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// Accept waits for a connection to this host and accepts it. Those that ask
+// for other hosts are refused.
+func (l *Listener) Accept() (net.Conn, error) {
+	for {
+		o, err := l.AcceptOpen(context.Background())
+		if err != nil {
+			return nil, err
+		}
+		if !o.Target.Own() {
+			o.Reject(CodeDenied, "this host is no gateway")
+			continue
+		}
+		c, err := o.Accept(netip.AddrPort{})
+		if err == nil {
+			return c, nil
+		}
+	}
+}
+
+// Close ends accepting and, after a short time to drain, the associations. It
+// returns when no goroutine of the listener is left. The endpoint stays open.
+func (l *Listener) Close() error {
+	l.once.Do(func() {
+		close(l.closing)
+		l.cancel()
+	})
+	l.running.Wait()
+	return nil
+}
+
+// Addr returns the own name and no port: peers ask for ports as they like.
+func (l *Listener) Addr() net.Addr { return Addr{Host: l.cfg.Name} }
+
+func (l *Listener) opError(err error) error {
+	return &net.OpError{Op: "accept", Net: "mh", Addr: l.Addr(), Err: err}
+}
+
+// An Open is a connection that a peer asks for.
+type Open struct {
+	Target Target
+	Hops   uint8    // gateways passed so far
+	Via    []uint64 // their ids
+
+	conn *Conn
+	once sync.Once
+}
+
+// From returns the address that completed the peer's handshake.
+func (o *Open) From() netip.AddrPort { return o.conn.s.assoc.Peer().Handshake }
+
+// Identity waits until it is known who the peer is.
+func (o *Open) Identity(ctx context.Context) (Identity, error) { return o.conn.s.identity.wait(ctx) }
+
+// Accept accepts the connection; bound is the address from which the target
+// was reached, if there is one.
+func (o *Open) Accept(bound netip.AddrPort) (*Conn, error) {
+	c := o.conn
+	err := net.ErrClosed
+	o.once.Do(func() {
+		c.laddr = Addr{Host: c.s.name, Port: o.Target.Port}
+		c.raddr = Addr{Host: c.s.peerHost(), Port: c.sid}
+		c.mu.Lock()
+		if err = c.send.err; err == nil {
+			c.accepted = true
+			close(c.answered)
+		}
+		c.mu.Unlock()
+		if err == nil {
+			c.s.enqueue(c.sid, &frame{typ: typeOpenOK, epoch: c.epoch, credit: initialWindow, seen: bound})
+		}
+	})
+	if err != nil {
+		return nil, c.opError("accept", err)
+	}
+	return c, nil
+}
+
+// peerHost is how the peer is named in addresses: its verified name, else the
+// address it came from.
+func (s *session) peerHost() string {
+	if id := s.identity.now(); id.Name != "" {
+		return id.Name
+	}
+	return s.assoc.Peer().Handshake.Addr().String()
+}
+
+// Reject refuses the connection.
+func (o *Open) Reject(code Code, text string) {
+	o.once.Do(func() {
+		c := o.conn
+		c.mu.Lock()
+		ended := c.send.ended
+		c.send.ended, c.send.closing, c.recv.closed = true, true, true
+		c.send.err, c.recv.chunks = syscall.ECONNREFUSED, nil
+		if !isClosed(c.answered) {
+			close(c.answered)
+		}
+		c.mu.Unlock()
+		if !ended {
+			c.s.enqueue(c.sid, &frame{typ: typeOpenFail, epoch: c.epoch, code: code, text: text})
+		}
+		c.retire()
+	})
+}
