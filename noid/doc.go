@@ -1,0 +1,20 @@
+// Package noid answers one question: is this address really that host, and
+// may it be used? A host is its DNS name; an address is only a locator, a
+// place where the host is for the time being ("Multihoming without IP
+// Identifiers", draft-nordmark-multi6-noid). Which locators a name has is
+// learnt from the DNS and from a static file, filtered, and checked.
+//
+// [Resolver.Resolve] turns a name into hosts that speak mh, each a [Set] of
+// locators, and into the addresses of plain TCP. [Resolver.Verify] turns an
+// observed address and a claimed name into a Set. [Set.Permit] says which
+// addresses of an association's peer may be probed; that they are the peer's
+// is proved only by the nonce which they return (package sctpmh).
+//
+// # What is believed
+//
+// Locators may only be added for a name whose forward records contain the
+// address that completed the handshake: whoever controls neither the name nor
+// the address gains nothing by claiming it. How the tie was found is the
+// Set's Binding, over which way the records came its Channel; the trust mode
+// of the resolver says what is enough.
+package noid
