@@ -17,10 +17,13 @@ const (
 	keySPKI     dns.SVCBKey = 65282 // 32 octets for each key
 
 	capabilityVersion = 1
-	defaultUDPPort    = 9899 // RFC 6951 section 7
 	defaultSCTPPort   = 5000
 	maxSPKI           = 8
 )
+
+// DefaultUDPPort is the UDP port of associations where a record names none
+// (RFC 6951 section 7).
+const DefaultUDPPort = 9899
 
 // capabilityName is where a name's capability record is.
 func capabilityName(n Name) string { return "_mhsctp." + string(n) }
@@ -36,7 +39,7 @@ func parseSVCB(rr *dns.SVCB, owner Name) (c Capability, err error) {
 	if _, err := ParseName(string(target)); err != nil {
 		return c, err
 	}
-	c = Capability{Target: target, UDPPort: defaultUDPPort, SCTPPort: defaultSCTPPort, Prio: rr.Priority, Via: "SVCB"}
+	c = Capability{Target: target, UDPPort: DefaultUDPPort, SCTPPort: defaultSCTPPort, Prio: rr.Priority, Via: "SVCB"}
 	for _, kv := range rr.Value {
 		if err := c.parseKey(kv); err != nil {
 			return c, err

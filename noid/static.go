@@ -113,7 +113,7 @@ func (s *static) parseHost(words []string) error {
 		return err
 	}
 	h := &staticHost{}
-	c := Capability{Target: name, UDPPort: defaultUDPPort, SCTPPort: defaultSCTPPort, Version: capabilityVersion, Flags: FlagEmul, Via: "static", Prio: 1}
+	c := Capability{Target: name, UDPPort: DefaultUDPPort, SCTPPort: defaultSCTPPort, Version: capabilityVersion, Flags: FlagEmul, Via: "static", Prio: 1}
 	for _, w := range words[1:] {
 		switch {
 		case w == "merge":
