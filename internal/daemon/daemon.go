@@ -1,0 +1,203 @@
+// Package daemon is what mh-socks and mh-gw have in common: how they start,
+// log, become ready and end.
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"os/signal"
+	"slices"
+	"syscall"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/sctpmh/mh/internal/config"
+	"github.com/sctpmh/mh/internal/mhdial"
+	"github.com/sctpmh/mh/noid"
+	"github.com/sctpmh/mh/sctpmh"
+	"github.com/sctpmh/mh/tcpemu"
+)
+
+// Exit codes of the programs.
+const (
+	ExitOK     = 0
+	ExitRun    = 1 // a failure at run time
+	ExitUsage  = 2 // wrong usage or configuration
+	ExitForced = 3 // a second signal
+)
+
+// A UsageError is a mistake in the command line or the configuration.
+type UsageError struct{ Err error }
+
+func (e *UsageError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the mistake.
+func (e *UsageError) Unwrap() error { return e.Err }
+
+// Main runs a command and returns the exit code.
+func Main(cmd *cobra.Command, args []string, stderr io.Writer) int {
+	cmd.SetArgs(args)
+	cmd.SetErr(stderr)
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &UsageError{err} })
+	err := cmd.ExecuteContext(context.Background())
+	if err == nil {
+		return ExitOK
+	}
+	fmt.Fprintf(stderr, "%s: %v\n", cmd.Name(), err)
+	var usage *UsageError
+	switch {
+	case errors.As(err, &usage):
+		return ExitUsage
+	case errors.Is(err, errForced):
+		return ExitForced
+	}
+	return ExitRun
+}
+
+var errForced = errors.New("forced to quit by a second signal")
+
+// A Host is the running parts that both daemons need.
+type Host struct {
+	Log      *slog.Logger
+	Endpoint *sctpmh.Endpoint
+	Names    *mhdial.Resolver
+	cfg      *config.Common
+}
+
+// NewLogger returns a logger as configured; without a format, text for a
+// terminal and JSON else.
+func NewLogger(c config.Log, w io.Writer) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: c.Level.Level}
+	f, isFile := w.(*os.File)
+	if c.Format == "text" || c.Format == "" && isFile && term.IsTerminal(int(f.Fd())) {
+		return slog.New(slog.NewTextHandler(w, opts))
+	}
+	return slog.New(slog.NewJSONHandler(w, opts))
+}
+
+// Start opens the endpoint and the resolver. list has the local addresses
+// named to peers.
+func Start(c *config.Common, stderr io.Writer, list bool) (*Host, error) {
+	h := &Host{Log: NewLogger(c.Log, stderr), cfg: c}
+	zones, err := c.Zones()
+	if err != nil {
+		return nil, &UsageError{err}
+	}
+	rc := noid.Config{HostsFile: c.DNS.Hosts, Zones: zones, Trust: c.DNS.Trust.Trust}
+	for _, u := range c.DNS.Upstream {
+		rc.Upstreams = append(rc.Upstreams, u.Upstream)
+	}
+	names, err := noid.New(rc)
+	if err != nil {
+		return nil, &UsageError{err}
+	}
+	local, err := localAddrs(c)
+	if err != nil {
+		return nil, err
+	}
+	h.Endpoint, err = sctpmh.Listen(local, &sctpmh.Config{
+		MaxStreams: c.Transport.MaxStreams, MaxAssociations: c.Transport.MaxAssociations,
+		Adaptation: tcpemu.AdaptationCode, ListAddresses: list, Logger: h.Log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("transport: %w", err)
+	}
+	h.Names = &mhdial.Resolver{Noid: names, Local: func() (out []netip.Addr) {
+		for _, l := range h.Endpoint.Addrs() {
+			out = append(out, l.Addr())
+		}
+		return out
+	}}
+	h.Log.Warn("associations are not sealed: names are verified through the DNS, traffic is in clear", "security.mode", string(c.Security.Mode))
+	return h, nil
+}
+
+// Close closes what Start opened.
+func (h *Host) Close() {
+	h.Endpoint.Close()
+	h.Names.Noid.Close()
+}
+
+// localAddrs returns the configured addresses, or every global address of
+// every link that is up.
+func localAddrs(c *config.Common) (out []netip.AddrPort, err error) {
+	for _, a := range c.Transport.Local {
+		out = append(out, netip.AddrPortFrom(a.Addr, c.Transport.UDPPort))
+	}
+	if len(out) > 0 {
+		return out, nil
+	}
+	addrs, err := GlobalAddrs()
+	for _, a := range addrs {
+		out = append(out, netip.AddrPortFrom(a, c.Transport.UDPPort))
+	}
+	if err == nil && len(out) == 0 {
+		err = errors.New("transport.local: no link is up with a global address: name the local addresses or bring a link up")
+	}
+	return out, err
+}
+
+// GlobalAddrs returns every global unicast address of every link that is up.
+func GlobalAddrs() (out []netip.Addr, err error) {
+	links, err := net.Interfaces()
+	if err != nil {
+		return nil, fmt.Errorf("list network interfaces: %w", err)
+	}
+	for _, l := range links {
+		if l.Flags&net.FlagUp == 0 || l.Flags&net.FlagLoopback != 0 {
+			continue
+		}
+		addrs, err := l.Addrs()
+		if err != nil {
+			return nil, fmt.Errorf("addresses of %s: %w", l.Name, err)
+		}
+		for _, x := range addrs {
+			if p, err := netip.ParsePrefix(x.String()); err == nil && p.Addr().IsGlobalUnicast() && !slices.Contains(out, p.Addr().Unmap()) {
+				out = append(out, p.Addr().Unmap())
+			}
+		}
+	}
+	return out, nil
+}
+
+// Ready logs the line that says that the daemon is ready, with what it listens
+// on, and tells systemd.
+func (h *Host) Ready(attrs ...any) {
+	h.Log.Info("ready", append(attrs, "transport", h.Endpoint.Addrs())...)
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady) // without systemd there is nobody to tell
+}
+
+// RunUntilSignal calls run with a context that ends at the first SIGTERM or
+// interrupt; run then drains within limits.drain. A second signal ends the
+// program at once.
+func (h *Host) RunUntilSignal(ctx context.Context, run func(context.Context) error) error {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
+	defer signal.Stop(signals)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- run(ctx) }() // ends after ctx, within limits.drain
+	for draining := false; ; draining = true {
+		select {
+		case err := <-done:
+			return err
+		case s := <-signals:
+			if draining {
+				return errForced
+			}
+			h.Log.Info("draining", "signal", s.String(), "limit", h.cfg.Limits.Drain.D().String())
+			_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
+			cancel()
+		}
+	}
+}

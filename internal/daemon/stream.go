@@ -1,0 +1,99 @@
+package daemon
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sctpmh/mh/internal/splice"
+	"github.com/sctpmh/mh/sctpmh"
+)
+
+// A Stream is one connection through a daemon, for its line in the log.
+type Stream struct {
+	Peer      string // the client, or the peer's name or address
+	Target    string
+	Transport string // "mh" or "tcp"
+	Reason    string // why the transport is not mh
+}
+
+// Streams runs connections and waits for them at the end.
+type Streams struct {
+	Log  *slog.Logger
+	last atomic.Uint64
+	wg   sync.WaitGroup
+
+	mu     sync.Mutex // leaf
+	cancel map[uint64]context.CancelFunc
+}
+
+// failing is a connection that knows what its association went through.
+type failing interface {
+	Failovers() []sctpmh.Failover
+}
+
+// Run joins two connections until both directions have ended, and logs the
+// one line.
+func (s *Streams) Run(st Stream, a, b net.Conn) {
+	s.wg.Add(1)
+	defer s.wg.Done()
+	id := s.last.Add(1)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	s.mu.Lock()
+	if s.cancel == nil {
+		s.cancel = make(map[uint64]context.CancelFunc)
+	}
+	s.cancel[id] = cancel
+	s.mu.Unlock()
+	start := time.Now()
+	r := splice.Run(ctx, a, b)
+	s.mu.Lock()
+	delete(s.cancel, id)
+	s.mu.Unlock()
+	attrs := []any{
+		"id", id, "peer", st.Peer, "target", st.Target, "transport", st.Transport,
+		"up_bytes", r.Up, "down_bytes", r.Down, "duration_ms", time.Since(start).Milliseconds(),
+	}
+	if st.Reason != "" {
+		attrs = append(attrs, "reason", st.Reason)
+	}
+	for _, c := range []net.Conn{a, b} {
+		if f, ok := c.(failing); ok {
+			n, worst := worstStall(f.Failovers())
+			attrs = append(attrs, "failovers", n, "worst_stall_ms", float64(worst.Microseconds())/1000)
+		}
+	}
+	if r.Err != nil {
+		attrs = append(attrs, "error", r.Err.Error())
+	}
+	s.Log.Info("stream finished", attrs...)
+}
+
+func worstStall(all []sctpmh.Failover) (n int, worst time.Duration) {
+	for _, f := range all {
+		worst = max(worst, f.Stall)
+	}
+	return len(all), worst
+}
+
+// Drain waits for the running streams, at most for limit; then it cuts them
+// off.
+func (s *Streams) Drain(limit time.Duration) {
+	done := make(chan struct{})
+	go func() { s.wg.Wait(); close(done) }() // ends when the streams have
+	select {
+	case <-done:
+		return
+	case <-time.After(limit):
+	}
+	s.mu.Lock()
+	for _, cancel := range s.cancel {
+		cancel()
+	}
+	s.mu.Unlock()
+	<-done
+}

@@ -1,0 +1,76 @@
+// Package mhdial joins names to connections: it gives package tcpemu, which
+// declares what it needs of names, what package noid knows of them.
+package mhdial
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+
+	"github.com/sctpmh/mh/noid"
+	"github.com/sctpmh/mh/tcpemu"
+)
+
+// A Resolver is noid's as tcpemu wants it.
+type Resolver struct {
+	Noid *noid.Resolver
+
+	// Local returns the addresses that packets may leave from; it decides
+	// which of a host's addresses are tried first.
+	Local func() []netip.Addr
+}
+
+// Resolve finds the hosts behind a name that speak mh.
+func (r *Resolver) Resolve(ctx context.Context, name string, port uint16) (t tcpemu.Targets, err error) {
+	res, err := r.Noid.Resolve(ctx, name, port)
+	if err != nil {
+		return t, err
+	}
+	for _, s := range res.MH {
+		t.MH = append(t.MH, r.endpoint(s))
+	}
+	if res.Legacy != nil {
+		for _, l := range noid.Order(res.Legacy.Locators, r.Local()) {
+			t.Legacy = append(t.Legacy, netip.AddrPortFrom(l.Addr, port))
+		}
+	}
+	if len(t.MH) == 0 {
+		t.Reason = "it has no capability record"
+		if res.Partial != nil {
+			t.Reason = res.Partial.Error()
+		}
+	}
+	return t, nil
+}
+
+// endpoint is one host of noid's as tcpemu wants it.
+func (r *Resolver) endpoint(s *noid.Set) tcpemu.Endpoint {
+	e := tcpemu.Endpoint{Name: s.Name.String(), Identity: identity(s)}
+	for _, l := range noid.Order(s.Locators, r.Local()) {
+		e.Remotes = append(e.Remotes, netip.AddrPortFrom(l.Addr, s.Cap.UDPPort))
+	}
+	e.Permit = func(h netip.Addr, listed []netip.Addr, silent bool) []netip.Addr {
+		return permitted(s, h, listed, silent)
+	}
+	return e
+}
+
+// Verify finds out who is at an address.
+func (r *Resolver) Verify(ctx context.Context, src netip.Addr, claim string, listed []netip.Addr, silent bool) (tcpemu.Identity, []netip.Addr, error) {
+	s, err := r.Noid.Verify(ctx, src, claim)
+	if s == nil {
+		return tcpemu.Identity{Binding: noid.BindingNone.String()}, nil, fmt.Errorf("verify %v: %w", src, err)
+	}
+	return identity(s), permitted(s, src, listed, silent), err
+}
+
+func permitted(s *noid.Set, h netip.Addr, listed []netip.Addr, silent bool) (out []netip.Addr) {
+	for _, l := range s.Permit(h, noid.PeerView{Listed: listed, Silent: silent}) {
+		out = append(out, l.Addr)
+	}
+	return out
+}
+
+func identity(s *noid.Set) tcpemu.Identity {
+	return tcpemu.Identity{Name: s.Name.String(), Binding: s.Binding.String(), Channel: s.Channel.String()}
+}
