@@ -67,8 +67,13 @@ func (e *RefusedError) Error() string {
 	return e.Code.String()
 }
 
-// Is finds the errno of the code.
-func (e *RefusedError) Is(target error) bool { return target == codes[e.Code].errno }
+// Unwrap returns the errno of the code, nil for a code of a later version.
+func (e *RefusedError) Unwrap() error {
+	if errno := codes[e.Code].errno; errno != 0 {
+		return errno
+	}
+	return nil
+}
 
 // CodeOf returns the code that describes an error of a dial, for passing it
 // on.

@@ -1,0 +1,88 @@
+// Package e2e tests the real programs over network namespaces.
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"testing"
+
+	"github.com/sctpmh/mh/internal/lab"
+	"github.com/sctpmh/mh/internal/testnet"
+)
+
+var bin string // the folder of the programs under test
+
+func TestMain(m *testing.M) {
+	if !testnet.Inside() {
+		os.Exit(outside())
+	}
+	bin = os.Getenv("MH_E2E_BIN")
+	os.Exit(m.Run())
+}
+
+// outside builds the programs and runs the tests in a network namespace.
+func outside() int {
+	dir, err := os.MkdirTemp("", "mh-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	build := exec.Command("go", append([]string{"build", "-o", dir + "/"}, "../../cmd/mh-socks", "../../cmd/mh-gw")...)
+	build.Stdout, build.Stderr = os.Stderr, os.Stderr
+	if err := build.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e: build the programs:", err)
+		return 1
+	}
+	code, err := testnet.Reexec("MH_E2E_BIN=" + dir)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+	}
+	return code
+}
+
+// scene is a lab with both daemons and a server.
+type scene struct {
+	*lab.Lab
+	t         *testing.T
+	gw, socks *lab.Proc
+}
+
+// newScene starts everything; server handles the site's connections.
+func newScene(t *testing.T, prepare func(*lab.Lab)) *scene {
+	t.Helper()
+	l, err := lab.New(bin, 12_500_000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &scene{Lab: l, t: t}
+	t.Cleanup(func() {
+		l.Close()
+		if t.Failed() {
+			for _, p := range []*lab.Proc{s.gw, s.socks} {
+				if p != nil {
+					t.Logf("%s:\n%s", p.Name, p.Log())
+				}
+			}
+		}
+	})
+	if prepare != nil {
+		prepare(l)
+	}
+	s.serve()
+	s.gw, err = l.StartGateway("127.0.0.1:8080")
+	s.must(err)
+	s.must(s.gw.AwaitReady())
+	s.socks, err = l.StartSocks()
+	s.must(err)
+	s.must(s.socks.AwaitReady())
+	return s
+}
+
+func (s *scene) must(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
