@@ -17,7 +17,7 @@ type queue struct {
 	head    int
 	octets  int
 	limit   int
-	err     error         // no more will come, or may be put; items are still taken
+	err     error // no more will come, or may be put; items are still taken
 	changed gate.Signal
 }
 

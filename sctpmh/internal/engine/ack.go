@@ -140,6 +140,7 @@ func (a *Assoc) applyAck(now Time) {
 		p := k.path
 		if k.sample != 0 {
 			p.rto.sample(&a.cfg, now, now.Sub(k.sampleAt))
+			p.stalls = 0
 			if p.state != Active || p.errors > 0 {
 				a.pathWorks(now, p)
 			}

@@ -111,7 +111,6 @@ func (a *Assoc) establish(now Time, on Pair) {
 	a.state = Established
 	a.peer.handshake = on
 	p := a.addPath(on)
-	p.addr.permitted = true
 	a.events.push(Event{Kind: EventEstablished, Pair: on})
 	a.confirm(now, p)
 	a.scheduleHeartbeat(now, p)
@@ -133,11 +132,9 @@ func (a *Assoc) Permit(now Time, v []netip.Addr) {
 			allowed = append(allowed, addr)
 		}
 	}
-	for _, r := range a.paths.addrs {
-		r.permitted = slices.Contains(allowed, r.addr)
-	}
+	a.paths.permitted = allowed
 	for _, p := range slices.Clone(a.paths.all) {
-		p.withdrawn = !p.addr.permitted
+		p.withdrawn = !a.paths.permits(p.addr.addr)
 		if p.withdrawn && !p.confirmed() {
 			a.removePath(p)
 		}
@@ -160,7 +157,6 @@ func (a *Assoc) permitPath(now Time, on Pair) {
 		}
 	}
 	if p := a.addPath(on); p != nil {
-		p.addr.permitted = true
 		a.probeNow(now, p)
 	}
 }
@@ -169,8 +165,7 @@ func (a *Assoc) permitPath(now Time, on Pair) {
 // be proved, if the address is permitted (RFC 6951 section 5.4 for a changed
 // port).
 func (a *Assoc) hint(on Pair) *path {
-	r := a.paths.addrOf(on.Remote.Addr())
-	if a.state < Established || r == nil || !r.permitted {
+	if a.state < Established || !a.paths.permits(on.Remote.Addr()) {
 		return nil
 	}
 	if len(a.paths.all) >= maxPaths {
@@ -342,7 +337,7 @@ func (a *Assoc) Peer() PeerInfo {
 // AddPath has a pair to a permitted address probed whose remote port differs
 // from that of the handshake.
 func (a *Assoc) AddPath(now Time, on Pair) {
-	if r := a.paths.addrOf(on.Remote.Addr()); a.state >= Established && r != nil && r.permitted {
+	if a.state >= Established && a.paths.permits(on.Remote.Addr()) {
 		if p := a.addPath(on); p != nil {
 			a.probeNow(now, p)
 		}

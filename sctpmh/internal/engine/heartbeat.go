@@ -14,7 +14,8 @@ import (
 type heartbeat struct {
 	next    deadline // send one
 	timeout deadline // the outstanding one is lost
-	nonce   uint64
+	nonce   uint64   // of the outstanding one, 0: none
+	repeats int      // times that the same nonce was sent before: an answer measures nothing then
 	sentAt  Time
 	due     bool // to be built by Poll
 	invited bool // the peer was heard over this path: not to probe it would be deaf
@@ -30,15 +31,18 @@ func (a *Assoc) probeNow(now Time, p *path) {
 }
 
 // heard notes a packet with our tag over a path that is not confirmed. The
-// peer can send over it, so one probe goes back even when the address has used
-// up its share; none more while that one is unanswered, so the answers are
-// never more than the questions.
+// peer can send over it, so a probe goes back even when the address has used
+// up its share: never more of them than there are such packets, and at most
+// one in each hearInterval.
 func (a *Assoc) heard(now Time, p *path) {
-	if p.addr.permitted && !p.hb.timeout.armed && now.Sub(p.hb.sentAt) >= p.rto.rto {
+	if now.Sub(p.hb.sentAt) >= hearInterval {
+		p.hb.timeout.stop()
 		p.hb.invited = true
 		p.hb.next.set(now)
 	}
 }
+
+const hearInterval = 100 * time.Millisecond
 
 // scheduleHeartbeat arms the next probe of a path: "RTO + HB.interval, with
 // jittering of +/- 50% of the RTO value" (RFC 9260 section 8.3), without the
@@ -56,17 +60,23 @@ func (a *Assoc) scheduleHeartbeat(now Time, p *path) {
 	p.hb.next.set(now.Add(wait))
 }
 
+// probeTimeout is how long an answer is waited for. A path in doubt is asked
+// again within a second, however far its RTO has been backed off: one small
+// packet a second is little, and users see how long a link that is back stays
+// unused.
+func (p *path) probeTimeout() time.Duration {
+	if p.state == PotentiallyFailed {
+		return min(p.rto.rto, max(time.Second, 2*p.rto.srtt))
+	}
+	return p.rto.rto
+}
+
 // expireHeartbeat handles both deadlines of a path's probing.
 func (a *Assoc) expireHeartbeat(now Time, p *path) {
 	h := &p.hb
 	if h.timeout.due(now) {
 		h.timeout.stop()
-		if !p.loss.t3.armed && p.loss.expired < h.sentAt { // else the data's own timer counts
-			p.rto.backOff(&a.cfg)
-			if p.confirmed() {
-				a.pathError(now, p, CauseProbe)
-			}
-		}
+		a.missedHeartbeat(now, p)
 		a.scheduleHeartbeat(now, p)
 		if p.state == PotentiallyFailed || !p.confirmed() && p.addr.probes < maxProbes {
 			h.next.set(now) // the timeout was the wait
@@ -88,9 +98,34 @@ func (a *Assoc) expireHeartbeat(now Time, p *path) {
 	}
 }
 
+// missedHeartbeat counts an unanswered probe: once for each RTO, which backs
+// off, however often the path is asked; and not at all while data on the path
+// has a timer of its own that counts.
+func (a *Assoc) missedHeartbeat(now Time, p *path) {
+	switch {
+	case p.loss.t3.armed || p.loss.expired >= p.hb.sentAt:
+	case !p.confirmed():
+		p.rto.backOff(&a.cfg)
+	case p.errors == 0 || now.Sub(p.lastError) >= p.rto.rto:
+		p.rto.backOff(&a.cfg)
+		a.pathError(now, p, CauseProbe)
+	}
+}
+
+// probeDoubtful asks every path that is in doubt at once: the one in use has
+// just failed, and another may be back.
+func (a *Assoc) probeDoubtful(now Time) {
+	for _, p := range a.paths.all {
+		if p.state == PotentiallyFailed || p.state == Inactive {
+			p.hb.timeout.stop()
+			p.hb.next.set(now)
+		}
+	}
+}
+
 // mayProbe reports whether an unconfirmed path may be probed now.
 func (p *path) mayProbe(now Time) bool {
-	return p.addr.permitted && (p.addr.mayProbe(now) || p.hb.invited)
+	return p.addr.mayProbe(now) || p.hb.invited
 }
 
 // pollHeartbeat builds the packet of one probe that is due.
@@ -107,9 +142,13 @@ func (a *Assoc) pollHeartbeat(now Time, buf []byte) ([]byte, Pair, bool) {
 			continue
 		}
 		h.invited = false
-		h.nonce = a.rng.Uint64()
+		if h.repeats++; p.confirmed() || h.nonce == 0 {
+			// While it is not confirmed the nonce stays: a late answer proves
+			// the path as well as a prompt one.
+			h.nonce, h.repeats = a.rng.Uint64()|1, 0
+		}
 		h.sentAt = now
-		h.timeout.set(now.Add(p.rto.rto))
+		h.timeout.set(now.Add(p.probeTimeout()))
 		p.lastSent = now
 		p.addr.probed(now)
 		a.stats.Heartbeats++
@@ -122,9 +161,12 @@ func (a *Assoc) pollHeartbeat(now Time, buf []byte) ([]byte, Pair, bool) {
 
 // handleHeartbeat answers a probe over the pair it came by, once a packet
 // (RFC 5062 section 8: one packet must not provoke many). The answer is no
-// larger than the question.
-func (a *Assoc) handleHeartbeat(on Pair, c wire.Chunk) {
-	if _, ok := wire.HeartbeatInfo(c); !ok || a.rx.answered {
+// larger than the question. It says that data is welcome here, so a pair that
+// is no path of ours, because its address is not permitted, gets none: the
+// peer would otherwise send over it what is dropped (stricter than RFC 9260
+// section 8.3, which answers everybody).
+func (a *Assoc) handleHeartbeat(on Pair, p *path, c wire.Chunk) {
+	if _, ok := wire.HeartbeatInfo(c); !ok || a.rx.answered || p == nil {
 		return
 	}
 	a.rx.answered = true
@@ -142,11 +184,14 @@ func (a *Assoc) handleHeartbeatAck(now Time, c wire.Chunk) {
 	}
 	nonce := binary.BigEndian.Uint64(info)
 	for _, p := range a.paths.all {
-		if !p.hb.timeout.armed || p.hb.nonce != nonce {
+		if p.hb.nonce != nonce || nonce == 0 {
 			continue
 		}
+		p.hb.nonce = 0
 		p.hb.timeout.stop()
-		p.rto.sample(&a.cfg, now, now.Sub(p.hb.sentAt))
+		if p.hb.repeats == 0 {
+			p.rto.sample(&a.cfg, now, now.Sub(p.hb.sentAt))
+		}
 		a.confirm(now, p)
 		a.scheduleHeartbeat(now, p)
 		return

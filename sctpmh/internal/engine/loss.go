@@ -115,5 +115,6 @@ func (a *Assoc) expireT3(now Time, p *path) {
 		// (RFC 9260 section 6.1 rule A).
 		return
 	}
+	p.stalls++
 	a.pathError(now, p, CauseTimeout)
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -73,7 +74,9 @@ type path struct {
 	state     PathState
 	withdrawn bool // no longer permitted: used only when nothing else works
 	errors    int  // consecutive, RFC 9260 section 8.2
-	order     int  // position at creation, the last tie-breaker
+	lastError Time
+	stalls    int // timeouts of data since data was last acknowledged here; a heartbeat does not clear them
+	order     int // position at creation, the last tie-breaker
 
 	rto  rtoState
 	cc   newReno
@@ -112,11 +115,10 @@ func (p *path) confirmed() bool { return p.state != Unconfirmed }
 // Invariant: until proven, at most maxProbes packets are sent to it before
 // the first quiet period, and one in each after that.
 type peerAddr struct {
-	addr      netip.Addr
-	proven    bool // a packet of the handshake or a nonce came back from it
-	permitted bool
-	probes    int
-	quiet     Time // no probe before it
+	addr   netip.Addr
+	proven bool // a packet of the handshake or a nonce came back from it
+	probes int
+	quiet  Time // no probe before it
 }
 
 // Silence after maxProbes unanswered probes, doubled after each further one
@@ -143,11 +145,12 @@ func (r *peerAddr) probed(now Time) {
 //
 // Invariant: current is nil or a confirmed member of all.
 type pathSet struct {
-	all     []*path
-	addrs   []*peerAddr
-	current *path
-	primary *path // preferred while active; nil: whichever works stays
-	created int
+	all       []*path
+	addrs     []*peerAddr
+	permitted []netip.Addr // V: the addresses that may be probed, h among them
+	current   *path
+	primary   *path // preferred while active; nil: whichever works stays
+	created   int
 }
 
 func (s *pathSet) find(on Pair) *path {
@@ -168,6 +171,9 @@ func (s *pathSet) addrOf(a netip.Addr) *peerAddr {
 	}
 	return nil
 }
+
+// permits reports whether an address of the peer may be used at all.
+func (s *pathSet) permits(a netip.Addr) bool { return slices.Contains(s.permitted, a) }
 
 // ensureAddr returns the record of a, made when there is room for it.
 func (s *pathSet) ensureAddr(a netip.Addr) *peerAddr {
@@ -277,13 +283,13 @@ func (a *Assoc) pathWorks(now Time, p *path) {
 // pathError counts a timeout of data or heartbeat on a confirmed path.
 func (a *Assoc) pathError(now Time, p *path, cause FailoverCause) {
 	p.errors++
-
+	p.lastError = now
 	a.assocErrors++
 	if p.errors > a.cfg.PathMaxRetrans {
 		a.setState(p, Inactive)
 	} else if p.state == Active {
 		a.setState(p, PotentiallyFailed)
-		a.probeNow(now, p)
+		a.probeDoubtful(now)
 	}
 	a.reselect(now, cause)
 	if a.assocErrors > a.maxErrors() {

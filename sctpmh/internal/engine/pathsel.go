@@ -49,7 +49,12 @@ func (p *path) better(q *path) bool {
 	if p.state != q.state {
 		return p.state > q.state
 	}
-	return p.state != Active && p.errors < q.errors
+	if p.state == Active {
+		// Both answer probes. One that loses data all the same is left for
+		// one that does so less.
+		return p.stalls < q.stalls
+	}
+	return p.errors < q.errors
 }
 
 // alternate returns a confirmed path other than p, the best there is, or p.
@@ -85,9 +90,9 @@ func (a *Assoc) LocalFailed(now Time, local netip.Addr) {
 		if p.pair.Local.Addr() == local && p.state == Active {
 			a.setState(p, PotentiallyFailed)
 			a.loseFlight(now, p)
-			a.probeNow(now, p)
 		}
 	}
+	a.probeDoubtful(now)
 	a.reselect(now, CauseInterface)
 }
 

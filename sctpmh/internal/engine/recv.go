@@ -103,7 +103,7 @@ func (a *Assoc) handleChunk(now Time, on Pair, p *path, c wire.Chunk) bool {
 	case wire.TypeSack:
 		a.handleSack(now, c)
 	case wire.TypeHeartbeat:
-		a.handleHeartbeat(on, c)
+		a.handleHeartbeat(on, p, c)
 	case wire.TypeHeartbeatAck:
 		a.handleHeartbeatAck(now, c)
 	case wire.TypeInitAck:
