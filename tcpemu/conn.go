@@ -5,12 +5,10 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"sync"
 	"syscall"
 	"time"
 
-	"github.com/sctpmh/mh/internal/gate"
 	"github.com/sctpmh/mh/sctpmh"
 )
 
@@ -61,29 +59,6 @@ type Conn struct {
 	linger   *time.Timer
 }
 
-// recvHalf is the receiving direction.
-type recvHalf struct {
-	changed  gate.Signal
-	chunks   [][]byte // received, not read
-	received uint64   // octets so far
-	read     uint64   // octets taken by the user
-	limit    uint64   // credit given to the peer
-	told     bool     // a CREDIT is queued
-	ended    bool     // FIN or RESET arrived
-	closed   bool     // the user reads no more
-	err      error    // after what was received; io.EOF after FIN
-}
-
-// sendHalf is the sending direction.
-type sendHalf struct {
-	changed gate.Signal
-	sent    uint64 // octets handed to the association
-	limit   uint64 // credit that the peer gave
-	ended   bool   // FIN or RESET is queued
-	closing bool   // the user writes no more
-	err     error
-}
-
 func newConn(s *session, sid uint16, epoch uint32, credit uint64) *Conn {
 	c := &Conn{
 		s: s, sid: sid, epoch: epoch, since: time.Now(),
@@ -106,85 +81,6 @@ func (c *Conn) opened(ctx context.Context) error {
 		c.Reset()
 		return ctx.Err()
 	}
-}
-
-// handleData takes octets of the stream.
-func (c *Conn) handleData(b []byte) error {
-	c.mu.Lock()
-	r := &c.recv
-	if r.ended {
-		c.mu.Unlock()
-		return fmt.Errorf("data on stream %d after its end", c.sid)
-	}
-	if r.received += uint64(len(b)); r.received > r.limit {
-		c.mu.Unlock()
-		return fmt.Errorf("data on stream %d beyond its credit", c.sid)
-	}
-	if r.closed {
-		c.mu.Unlock()
-		c.refuseData()
-		return nil
-	}
-	r.chunks = append(r.chunks, b)
-	r.changed.Notify()
-	c.mu.Unlock()
-	return nil
-}
-
-// refuseData answers octets that nobody will read, as TCP does, by a reset.
-func (c *Conn) refuseData() {
-	c.mu.Lock()
-	ended := c.send.ended
-	c.mu.Unlock()
-	if !ended {
-		c.Reset()
-		return
-	}
-	c.grant(0) // our direction has ended: let the rest come and be dropped
-}
-
-// grant gives the peer credit for n octets that were read, when enough have
-// come together to be worth a message.
-func (c *Conn) grant(n int) {
-	c.mu.Lock()
-	r := &c.recv
-	r.read += uint64(n)
-	if r.closed {
-		r.read = r.received
-	}
-	if r.ended || r.read+uint64(c.window)-r.limit < uint64(c.window)/2 {
-		c.mu.Unlock()
-		return
-	}
-	// The peer had used up most of it before we could give more: it could
-	// send faster.
-	grow := c.window < maxWindow && r.limit-r.received < uint64(c.window)/4
-	c.mu.Unlock()
-	if grow && c.s.growWindow(c.window) {
-		grow = true
-	} else {
-		grow = false
-	}
-	c.mu.Lock()
-	if grow {
-		c.window *= 2
-	}
-	r.limit = r.read + uint64(c.window)
-	tell := !r.told
-	r.told = true
-	c.mu.Unlock()
-	if tell {
-		c.s.push(queued{credit: c})
-	}
-}
-
-// creditMessage is the CREDIT that is due now.
-func (c *Conn) creditMessage() sctpmh.Message {
-	c.mu.Lock()
-	c.recv.told = false
-	f := frame{typ: typeCredit, epoch: c.epoch, offset: c.recv.limit}
-	c.mu.Unlock()
-	return sctpmh.Message{Stream: c.sid, PPID: ppidCtrl, Unordered: true, Data: f.append(nil)}
 }
 
 // handleFrame takes a control message of this stream.
@@ -230,15 +126,6 @@ func (c *Conn) answer(f *frame, refused error) error {
 	}
 	c.handleCredit(f.credit)
 	return nil
-}
-
-func (c *Conn) handleCredit(limit uint64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if limit > c.send.limit {
-		c.send.limit = limit
-		c.send.changed.Notify()
-	}
 }
 
 // handleFin takes the end of the peer's direction.
@@ -316,190 +203,6 @@ func (c *Conn) retire() {
 	if over {
 		c.s.forget(c)
 	}
-}
-
-// Read reads octets. Its error is io.EOF after the peer has closed its
-// direction.
-func (c *Conn) Read(b []byte) (int, error) {
-	n, err := c.readSome(b)
-	if err != nil && err != io.EOF {
-		err = c.opError("read", err)
-	}
-	return n, err
-}
-
-func (c *Conn) readSome(b []byte) (int, error) {
-	for {
-		passed := c.rdeadline.wait()
-		c.mu.Lock()
-		r := &c.recv
-		switch {
-		case r.closed:
-			c.mu.Unlock()
-			return 0, net.ErrClosed
-		case isClosed(passed):
-			c.mu.Unlock()
-			return 0, os.ErrDeadlineExceeded
-		case len(b) == 0:
-			c.mu.Unlock()
-			return 0, nil
-		case len(r.chunks) > 0:
-			n := r.take(b)
-			c.mu.Unlock()
-			c.grant(n)
-			return n, nil
-		case r.err != nil:
-			c.mu.Unlock()
-			return 0, r.err
-		}
-		changed := r.changed.Wait()
-		c.mu.Unlock()
-		select {
-		case <-changed:
-		case <-passed:
-		}
-	}
-}
-
-// take copies what was received into b.
-func (r *recvHalf) take(b []byte) (n int) {
-	for n < len(b) && len(r.chunks) > 0 {
-		k := copy(b[n:], r.chunks[0])
-		n += k
-		if r.chunks[0] = r.chunks[0][k:]; len(r.chunks[0]) == 0 {
-			r.chunks[0] = nil
-			r.chunks = r.chunks[1:]
-		}
-	}
-	if len(r.chunks) == 0 {
-		r.chunks = nil
-	}
-	return n
-}
-
-// Write writes octets. It waits while the peer or the association cannot take
-// more.
-func (c *Conn) Write(b []byte) (n int, err error) {
-	c.writing.Lock()
-	defer c.writing.Unlock()
-	for first := true; first || n < len(b); first = false {
-		unit := append([]byte(nil), b[n:min(n+writeUnit, len(b))]...)
-		k, err := c.writeUnit(unit)
-		n += k
-		if err != nil {
-			return n, c.opError("write", err)
-		}
-	}
-	return n, nil
-}
-
-// writeUnit sends octets that the association may keep.
-func (c *Conn) writeUnit(b []byte) (n int, err error) {
-	for {
-		k, err := c.reserve(len(b) - n)
-		if err != nil || k == 0 {
-			return n, err
-		}
-		m := sctpmh.Message{Stream: c.sid, PPID: ppidData, Data: b[n : n+k : n+k]}
-		if err := c.sendMessage(m); err != nil {
-			return n, err
-		}
-		n += k
-	}
-}
-
-// reserve waits for credit and takes as much of it as one message of at most
-// n octets needs.
-func (c *Conn) reserve(n int) (int, error) {
-	for {
-		passed := c.wdeadline.wait()
-		c.mu.Lock()
-		s := &c.send
-		switch {
-		case s.err != nil:
-			c.mu.Unlock()
-			return 0, s.err
-		case s.closing:
-			c.mu.Unlock()
-			return 0, net.ErrClosed
-		case isClosed(passed):
-			c.mu.Unlock()
-			return 0, os.ErrDeadlineExceeded
-		case n == 0:
-			c.mu.Unlock()
-			return 0, nil
-		case s.sent < s.limit:
-			k := min(n, c.s.assoc.MaxPayload(), int(min(s.limit-s.sent, 1<<30)))
-			s.sent += uint64(k)
-			c.mu.Unlock()
-			return k, nil
-		}
-		changed := s.changed.Wait()
-		c.mu.Unlock()
-		select {
-		case <-changed:
-		case <-passed:
-		}
-	}
-}
-
-// sendMessage hands a message to the association. When a deadline or the end
-// of the connection comes first, its octets are taken back.
-func (c *Conn) sendMessage(m sctpmh.Message) error {
-	ok, err := c.s.assoc.TrySend(m)
-	if ok {
-		return nil
-	}
-	if err == nil {
-		err = c.sendSlowly(m)
-	}
-	if err != nil {
-		c.mu.Lock()
-		c.send.sent -= uint64(len(m.Data))
-		if c.send.err != nil {
-			err = c.send.err
-		} else if c.send.closing {
-			err = net.ErrClosed
-		}
-		c.mu.Unlock()
-	}
-	return err
-}
-
-// sendSlowly waits for room in the association's buffer.
-func (c *Conn) sendSlowly(m sctpmh.Message) error {
-	ctx, cancel := context.WithCancelCause(context.Background())
-	passed := c.wdeadline.wait()
-	stopped := make(chan struct{})
-	go func() { // ends when the message was taken or cannot be
-		defer close(stopped)
-		for {
-			c.mu.Lock()
-			over, changed := c.send.closing, c.send.changed.Wait()
-			c.mu.Unlock()
-			if over {
-				cancel(net.ErrClosed)
-				return
-			}
-			select {
-			case <-changed:
-			case <-passed:
-				if passed = c.wdeadline.wait(); isClosed(passed) {
-					cancel(os.ErrDeadlineExceeded)
-					return
-				}
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	err := c.s.assoc.Send(ctx, m)
-	if err != nil && ctx.Err() != nil {
-		err = context.Cause(ctx)
-	}
-	cancel(nil)
-	<-stopped
-	return err
 }
 
 // CloseWrite ends the sending direction: the peer reads io.EOF after what was

@@ -240,3 +240,21 @@ func TestWrongTagChangesNothing(t *testing.T) {
 	n.send(n.a, 1, 10, 100)
 	n.wantMessages(n.b, time.Second, 10, 100)
 }
+
+// Packets leave the octets free that sealing will add.
+func TestRoomForSealing(t *testing.T) {
+	n := newPair(t, Config{SealRoom: maxSealRoom}, Config{SealRoom: maxSealRoom})
+	n.connect()
+	n.send(n.a, 1, 20, 5000)
+	n.send(n.b, 1, 200, 10)
+	n.wantMessages(n.b, time.Second, 20, 5000)
+	n.wantMessages(n.a, time.Second, 200, 10)
+	for _, p := range n.seen {
+		if len(p.data) > maxPacket-maxSealRoom && !has(p.data, wire.TypeInit) {
+			t.Errorf("a packet has %d octets, %d are to stay free: %s", len(p.data), maxSealRoom, wire.Text(p.data))
+		}
+	}
+	if got := n.a.assoc.MaxPayload(); got != 1176 {
+		t.Errorf("largest payload %d, want 1176", got)
+	}
+}

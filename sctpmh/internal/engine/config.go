@@ -62,6 +62,10 @@ type Config struct {
 	// well below our RTOMin (RFC 9260 section 6.2 allows up to 500 ms).
 	DelayedAck time.Duration
 
+	// SealRoom is how many octets of each packet stay free for whoever seals
+	// packets after Poll built them: 28 for a sealed association, default 0.
+	SealRoom int
+
 	// PathMaxRetrans is the number of consecutive errors after which a path
 	// is inactive. Default 8: with potentially-failed paths (RFC 7829)
 	// traffic has left long before, so the number only says how long a dead

@@ -34,4 +34,11 @@
 // stricter than RFC 9260 section 5.4, which takes addresses given by the
 // upper layer as confirmed: here they come from the DNS, and a name may hold
 // the address of a stranger.
+//
+// # Sealing
+//
+// An association will be sealed by encrypting each packet as the last step
+// after Poll and opening it as the first before Handle, with keys that come in
+// from outside; Config.SealRoom keeps the octets free that this adds. Nothing
+// else here depends on it: addresses gain a meaning only in Handle.
 package engine

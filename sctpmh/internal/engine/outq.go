@@ -140,4 +140,4 @@ func (a *Assoc) outstanding() bool { return a.out.buffered > 0 }
 
 // MaxPayload is the size in octets of the largest message that fits one
 // packet.
-func (a *Assoc) MaxPayload() int { return maxPayload(0) }
+func (a *Assoc) MaxPayload() int { return a.cfg.maxPayload() }

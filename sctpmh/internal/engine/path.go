@@ -55,17 +55,20 @@ const (
 	// maxPacket is the largest SCTP packet that is built.
 	maxPacket = basePMTU - encapsulation
 
+	// maxSealRoom is what sealing a packet adds at most.
+	maxSealRoom = 28
+
 	commonHeader = 12
 	dataHeader   = 16
-
-	// sealRoom is what sealing a packet adds; the largest payload leaves it
-	// free when a configuration asks for sealed associations.
-	sealRoom = 28
 )
 
+// packetLimit is the largest SCTP packet that is built, with the octets that
+// sealing adds left free.
+func (c *Config) packetLimit() int { return maxPacket - c.SealRoom }
+
 // maxPayload is the largest payload of a DATA chunk that is alone in its
-// packet, with room octets left for sealing.
-func maxPayload(room int) int { return maxPacket - room - commonHeader - dataHeader }
+// packet.
+func (c *Config) maxPayload() int { return c.packetLimit() - commonHeader - dataHeader }
 
 // A path is one pair of addresses and all that is measured over it.
 type path struct {

@@ -61,7 +61,7 @@ func (a *Assoc) sackPath() *path {
 // Gap reports in one SACK. One that shares its packet with DATA is short.
 const (
 	bundledGaps     = 16
-	maxReportedGaps = (maxPacket - commonHeader - sackHeader - 4*maxDups) / 4
+	maxReportedGaps = (maxPacket - maxSealRoom - commonHeader - sackHeader - 4*maxDups) / 4
 	sackHeader      = 16
 )
 

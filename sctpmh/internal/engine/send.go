@@ -55,11 +55,11 @@ func (a *Assoc) pollData(now Time, buf []byte) ([]byte, Pair, bool) {
 	}
 	start := len(buf)
 	b := a.beginPacket(buf, a.peer.tag)
-	if room := maxPacket - commonHeader - cost; a.sack.pending() && room >= a.sackLen(bundledGaps) {
+	if room := a.cfg.packetLimit() - commonHeader - cost; a.sack.pending() && room >= a.sackLen(bundledGaps) {
 		b = a.appendSack(b, p, bundledGaps)
 	}
 	last := 0 // where the last chunk starts
-	for ok && p.flight < p.cc.cwnd && len(b)-start+cost <= maxPacket {
+	for ok && p.flight < p.cc.cwnd && len(b)-start+cost <= a.cfg.packetLimit() {
 		last = len(b)
 		b = a.appendNextChunk(now, b, p)
 		cost, ok = a.nextChunk()
@@ -90,7 +90,7 @@ func (a *Assoc) nextChunk() (cost int, ok bool) {
 	if m == nil || a.flight.len() >= maxInFlight {
 		return 0, false
 	}
-	size := min(len(m.Data)-m.sent, maxPayload(0))
+	size := min(len(m.Data)-m.sent, a.cfg.maxPayload())
 	// "The data sender can always have one DATA chunk in flight to the
 	// receiver if allowed by cwnd": a zero window probe (section 6.1 rule A).
 	if size > a.peer.rwnd && a.flight.payload > 0 {
@@ -109,7 +109,7 @@ func (a *Assoc) appendNextChunk(now Time, b []byte, p *path) []byte {
 		a.stats.Retransmits++
 	} else {
 		m := a.out.peek()
-		size := min(len(m.Data)-m.sent, maxPayload(0))
+		size := min(len(m.Data)-m.sent, a.cfg.maxPayload())
 		t = a.flight.push(sentChunk{msg: m, off: int32(m.sent), size: int32(size)})
 		a.out.took(m, size)
 		a.peer.windowProbe = size > a.peer.rwnd

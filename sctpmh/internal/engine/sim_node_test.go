@@ -15,12 +15,10 @@ import (
 // simNode is an endpoint with one association and its user, as a node of a
 // simulated network.
 type simNode struct {
-	name    string
-	ep      *Endpoint
-	assoc   *Assoc
-	permit  []netip.Addr
-	buf     []byte
-	replyTo bool // Poll the endpoint first
+	name   string
+	ep     *Endpoint
+	assoc  *Assoc
+	permit []netip.Addr
 
 	plan     []simMessage // to be sent, in order of time
 	next     int
