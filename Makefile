@@ -29,7 +29,7 @@ sim:
 
 fuzz:
 	@set -e; for f in $(FUZZ); do \
-		echo "== $$f"; $(GO) test $${f%%:*} -run '^$$' -fuzz "^$${f##*:}$$" -fuzztime $(T); done
+		echo "== $$f"; $(GO) test $${f%%:*} -run '^$$' -fuzz "^$${f##*:}$$" -fuzztime $(T) -fuzzminimizetime 10x; done
 
 lint:
 	@out=$$(gofmt -l .); [ -z "$$out" ] || { echo "gofmt would change:"; echo "$$out"; exit 1; }
