@@ -13,8 +13,15 @@ import (
 )
 
 const (
-	// initialWindow is the credit of a new connection, in octets.
+	// initialWindow is the credit of a connection once it is accepted, in
+	// octets, while the association's sum of windows allows it.
 	initialWindow = 256 << 10
+
+	// earlyCredit is what a peer may send right behind OPEN, before anybody
+	// here has said yes. It is what every connection gets, however many there
+	// are: with the most streams that is 256 MiB, and only as long as nobody
+	// reads any of them.
+	earlyCredit = 16 << 10
 
 	// maxWindow is how far a connection's credit grows that uses it up.
 	maxWindow = 4 << 20
@@ -59,13 +66,13 @@ type Conn struct {
 	linger   *time.Timer
 }
 
-func newConn(s *session, sid uint16, epoch uint32, credit uint64) *Conn {
+func newConn(s *session, sid uint16, epoch uint32, credit uint64, window int) *Conn {
 	c := &Conn{
 		s: s, sid: sid, epoch: epoch, since: time.Now(),
 		answered: make(chan struct{}), rdeadline: newDeadline(), wdeadline: newDeadline(),
-		window: initialWindow,
+		window: window,
 	}
-	c.recv.limit = initialWindow
+	c.recv.limit = uint64(window)
 	c.send.limit = credit
 	return c
 }

@@ -278,3 +278,35 @@ func TestManyConcurrentDialsShareOneAssociation(t *testing.T) {
 		}
 	}
 }
+
+// A thousand readers that stall hold no more memory than the association's
+// sum of windows and what each may send early.
+func TestManyStalledReadersAreBounded(t *testing.T) {
+	w := newWorld(t, names{})
+	go func() { // ends when the listener closes
+		for {
+			if _, err := w.l.Accept(); err != nil {
+				return
+			}
+		}
+	}()
+	var first *Conn
+	sent := 0
+	for range 1000 {
+		x, err := w.dialer.DialContext(t.Context(), "mh", "server.example:7")
+		must(t, err)
+		c := x.(*Conn)
+		if first == nil {
+			first = c
+		}
+		must(t, c.SetWriteDeadline(time.Now().Add(time.Millisecond)))
+		n, _ := c.Write(make([]byte, 1<<20))
+		sent += n
+	}
+	if limit := maxWindows + 1000*earlyCredit; sent > limit {
+		t.Errorf("%d octets are held for readers that stall, limit %d", sent, limit)
+	}
+	if first.s.windows > maxWindows+1000*earlyCredit || first.s.windows <= 0 {
+		t.Errorf("windows of %d octets", first.s.windows)
+	}
+}

@@ -213,7 +213,7 @@ func (o *Open) Accept(bound netip.AddrPort) (*Conn, error) {
 		}
 		c.mu.Unlock()
 		if err == nil {
-			c.s.enqueue(c.sid, &frame{typ: typeOpenOK, epoch: c.epoch, credit: initialWindow, seen: bound})
+			c.s.enqueue(c.sid, &frame{typ: typeOpenOK, epoch: c.epoch, credit: c.widen(), seen: bound})
 		}
 	})
 	if err != nil {

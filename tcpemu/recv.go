@@ -93,6 +93,19 @@ func (c *Conn) grant(n int) {
 	}
 }
 
+// widen raises an accepted connection's credit from what it could send early
+// to the initial window, if the association's sum allows it, and returns it.
+func (c *Conn) widen() uint64 {
+	wide := c.s.growWindow(initialWindow - earlyCredit)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if wide {
+		c.window = initialWindow
+		c.recv.limit = max(c.recv.limit, c.recv.read+initialWindow)
+	}
+	return c.recv.limit
+}
+
 // creditMessage is the CREDIT that is due now.
 func (c *Conn) creditMessage() sctpmh.Message {
 	c.mu.Lock()

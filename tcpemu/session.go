@@ -97,7 +97,7 @@ func newSession(a assoc, name string, log *slog.Logger, accept func(*Open) error
 	s.identity.init()
 	hello := frame{
 		typ: typeHello, version: protocolVersion, nonce: s.nonce, name: name,
-		streams: a.Peer().InStreams, credit: initialWindow, seen: a.Peer().Handshake,
+		streams: a.Peer().InStreams, credit: earlyCredit, seen: a.Peer().Handshake,
 	}
 	// Nothing may be sent before it. A new association has room for it; if it
 	// has just ended instead, read finds out.
@@ -263,8 +263,9 @@ func (s *session) handleOpen(sid uint16, c *Conn, f *frame) error {
 	if sid == 0 || c != nil || s.ours(sid) {
 		return fmt.Errorf("OPEN on stream %d, which is not the peer's or in use", sid)
 	}
-	c = newConn(s, sid, f.epoch, f.credit)
+	c = newConn(s, sid, f.epoch, f.credit, earlyCredit)
 	s.mu.Lock()
+	s.windows += c.window
 	s.conns[sid] = c
 	s.mu.Unlock()
 	o := &Open{Target: f.target, Hops: f.hops, Via: f.via, conn: c}
@@ -293,7 +294,7 @@ func (s *session) open(ctx context.Context, f *frame) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.typ, f.epoch, f.credit = typeOpen, c.epoch, initialWindow
+	f.typ, f.epoch, f.credit = typeOpen, c.epoch, uint64(c.window)
 	if err := s.assoc.Send(ctx, sctpmh.Message{Stream: c.sid, PPID: ppidCtrl, Data: f.append(nil)}); err != nil {
 		s.forget(c)
 		return nil, err
@@ -327,7 +328,12 @@ func (s *session) newStream() (*Conn, error) {
 		return nil, errBusy
 	}
 	s.epoch++
-	c := newConn(s, sid, s.epoch, s.peer.credit)
+	window := earlyCredit
+	if s.windows+initialWindow <= maxWindows {
+		window = initialWindow
+	}
+	s.windows += window
+	c := newConn(s, sid, s.epoch, s.peer.credit, window)
 	s.conns[sid] = c
 	return c, nil
 }
