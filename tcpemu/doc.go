@@ -16,8 +16,8 @@
 // (0x6D680001) is octets of the stream and nothing else; message boundaries
 // mean nothing. CTRL (0x6D680002) is one octet of type and then TLVs: one
 // octet of type, two of length, the value, numbers in network byte order. A
-// TLV of unknown type is skipped; a type that is missing where it is required,
-// twice, or of the wrong length is an error, and so is an unknown CTRL type
+// TLV that the table does not give to a message is skipped; one that is
+// missing where it is required, twice, or of the wrong length is an error, and so is an unknown CTRL type
 // below 128. All messages of a stream are ordered, but for CREDIT, PING and
 // PONG.
 //

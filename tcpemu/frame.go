@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 )
 
 // Numbers of the wire format; doc.go has the whole of it.
@@ -215,8 +216,8 @@ func parseFrame(b []byte) (f frame, known bool, err error) {
 		}
 		v := b[3 : 3+n]
 		b = b[3+n:]
-		if t >= tlvEnd || t == 0 {
-			continue
+		if !slices.Contains(l.required, t) && !slices.Contains(l.optional, t) {
+			continue // of a later version
 		}
 		if got[t] || !f.parseTLV(t, v) {
 			return f, true, fmt.Errorf("%w: type %d: TLV %d is wrong", errMalformed, f.typ, t)
