@@ -28,6 +28,9 @@ func ParseName(s string) (Name, error) {
 		return bad(ErrNoName, err.Error())
 	}
 	a = strings.ToLower(a)
+	if again, err := idna.Lookup.ToASCII(a); err != nil || again != a {
+		return bad(ErrNoName, "it has no canonical form")
+	}
 	if a == "" || len(a) > 253 {
 		return bad(ErrNoName, "it is empty or longer than 253 octets")
 	}
