@@ -19,7 +19,7 @@ func command() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "mh-gw",
 		Short: "gateway between legacy TCP and connections that survive the loss of an uplink",
-		Args:  cobra.NoArgs,
+		Args:  daemon.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return run(cmd)
 		},

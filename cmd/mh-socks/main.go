@@ -19,7 +19,7 @@ func command() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "mh-socks",
 		Short: "SOCKS5 proxy whose connections survive the loss of an uplink",
-		Args:  cobra.NoArgs,
+		Args:  daemon.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return run(cmd)
 		},

@@ -25,7 +25,7 @@ func command(code *int) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "mh",
 		Short: "connections that survive the loss of an uplink",
-		Args:  cobra.NoArgs,
+		Args:  daemon.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(demoCommand(code), versionCommand())
@@ -38,7 +38,7 @@ func demoCommand(code *int) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "watch a download go on while one provider and then the other goes dark",
-		Args:  cobra.NoArgs,
+		Args:  daemon.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if megabytes < 1 || megabytes > 10_000 {
 				return &daemon.UsageError{Err: fmt.Errorf("--size %d: want 1 to 10000 megabytes", megabytes)}
@@ -63,7 +63,7 @@ func versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "print the version",
-		Args:  cobra.NoArgs,
+		Args:  daemon.NoArgs,
 		Run: func(cmd *cobra.Command, _ []string) {
 			version := "unknown"
 			if info, ok := debug.ReadBuildInfo(); ok {

@@ -42,6 +42,14 @@ func (e *UsageError) Error() string { return e.Err.Error() }
 // Unwrap returns the mistake.
 func (e *UsageError) Unwrap() error { return e.Err }
 
+// NoArgs is for commands that take none; more are a mistake of usage.
+func NoArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return &UsageError{fmt.Errorf("unknown argument %q: see %s --help", args[0], cmd.CommandPath())}
+	}
+	return nil
+}
+
 // Main runs a command and returns the exit code.
 func Main(cmd *cobra.Command, args []string, stderr io.Writer) int {
 	cmd.SetArgs(args)
