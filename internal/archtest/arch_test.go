@@ -39,6 +39,7 @@ var layers = map[string][]string{
 	"internal/daemon":        {"internal/config", "internal/mhdial", "internal/splice", "noid", "sctpmh", "tcpemu"},
 	"internal/proxy":         {"internal/config", "internal/daemon", "internal/socks5", "tcpemu"},
 	"internal/gateway":       {"internal/config", "internal/daemon", "internal/egress", "tcpemu"},
+	"internal/clitest":       nil,
 	"internal/lab":           {"internal/dnstest", "internal/testnet"},
 	"internal/demo":          {"internal/lab", "internal/testnet"},
 	"cmd/mh-socks":           {"internal/config", "internal/daemon", "internal/proxy"},
