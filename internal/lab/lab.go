@@ -316,8 +316,10 @@ func (p *Proc) Exit() int {
 
 // Failover is a failover as a daemon logs it.
 type Failover struct {
-	From, To, Cause string
-	StallMS         float64
+	From    string  `json:"from"`
+	To      string  `json:"to"`
+	Cause   string  `json:"cause"`
+	StallMS float64 `json:"stall_ms"`
 }
 
 // Failovers returns the failovers that the program logged.

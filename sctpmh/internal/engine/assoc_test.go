@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -256,5 +257,22 @@ func TestRoomForSealing(t *testing.T) {
 	}
 	if got := n.a.assoc.MaxPayload(); got != 1176 {
 		t.Errorf("largest payload %d, want 1176", got)
+	}
+}
+
+// Two paths over one link die together: the data finds the third, and does
+// not wait for the timeout of a path whose round trip was never measured.
+func TestFailoverPastAPathThatSharesTheDeadLink(t *testing.T) {
+	n := newPair(t, Config{}, Config{})
+	n.a.ep.cfg.Locals = append(slices.Clone(aLocals), addrPort("10.1.0.3:5001"))
+	n.connect()
+	n.send(n.a, 1, 10, 1000)
+	n.advance(7 * time.Second)
+	n.drop = func(_ *side, on Pair, _ []byte) bool { return on.Remote.Addr().As4()[1] == 1 }
+	n.send(n.a, 1, 10, 1000)
+	n.wantMessages(n.b, time.Second, 20, 1000)
+	f := n.wantEvent(n.a, EventFailover).Failover
+	if f.To != onPath2 || f.Stall > 400*time.Millisecond {
+		t.Errorf("failover %+v", f)
 	}
 }

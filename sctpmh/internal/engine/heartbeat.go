@@ -112,12 +112,15 @@ func (a *Assoc) missedHeartbeat(now Time, p *path) {
 	}
 }
 
-// probeDoubtful asks every path that is in doubt at once: the one in use has
-// just failed, and another may be back.
-func (a *Assoc) probeDoubtful(now Time) {
+// probeAll asks every proved path at once: the one in use has just failed.
+// Those in doubt may be back, and others may have died with it.
+func (a *Assoc) probeAll(now Time) {
 	for _, p := range a.paths.all {
-		if p.state == PotentiallyFailed || p.state == Inactive {
-			p.hb.timeout.stop()
+		switch {
+		case p.state == PotentiallyFailed || p.state == Inactive:
+			p.hb.timeout.stop() // it may be long
+			p.hb.next.set(now)
+		case p.state == Active && !p.hb.timeout.armed && p.flight == 0:
 			p.hb.next.set(now)
 		}
 	}
@@ -194,6 +197,9 @@ func (a *Assoc) handleHeartbeatAck(now Time, c wire.Chunk) {
 		}
 		a.confirm(now, p)
 		a.scheduleHeartbeat(now, p)
+		if !p.rto.measured {
+			a.probeNow(now, p) // its timeout would be the initial one
+		}
 		return
 	}
 }

@@ -90,6 +90,7 @@ type path struct {
 	flight int
 
 	lastSent Time // last DATA or HEARTBEAT
+	heardAt  Time // last packet from the peer
 	stats    pathStats
 }
 
@@ -292,7 +293,7 @@ func (a *Assoc) pathError(now Time, p *path, cause FailoverCause) {
 		a.setState(p, Inactive)
 	} else if p.state == Active {
 		a.setState(p, PotentiallyFailed)
-		a.probeDoubtful(now)
+		a.probeAll(now)
 	}
 	a.reselect(now, cause)
 	if a.assocErrors > a.maxErrors() {

@@ -27,11 +27,9 @@ func (a *Assoc) choosePath() *path {
 	if s.primary != nil && s.primary.state == Active && !s.primary.withdrawn {
 		return s.primary
 	}
-	best := s.current
-	for _, p := range s.all {
-		if p.confirmed() && (best == nil || p.better(best)) {
-			best = p
-		}
+	best := a.alternate(s.current)
+	if s.current != nil && !best.better(s.current) {
+		return s.current
 	}
 	return best
 }
@@ -57,11 +55,17 @@ func (p *path) better(q *path) bool {
 	return p.errors < q.errors
 }
 
-// alternate returns a confirmed path other than p, the best there is, or p.
+// alternate returns the best confirmed path other than p, or p when there is
+// none. Among equals it is the one that the peer was heard over last: paths
+// share links in ways that addresses do not show, and when one dies those with
+// it fall silent, while the peer may have moved to another already.
 func (a *Assoc) alternate(p *path) *path {
 	var best *path
 	for _, q := range a.paths.all {
-		if q != p && q.confirmed() && (best == nil || q.better(best)) {
+		if q == p || !q.confirmed() {
+			continue
+		}
+		if best == nil || q.better(best) || !best.better(q) && q.heardAt > best.heardAt {
 			best = q
 		}
 	}
@@ -92,7 +96,7 @@ func (a *Assoc) LocalFailed(now Time, local netip.Addr) {
 			a.loseFlight(now, p)
 		}
 	}
-	a.probeDoubtful(now)
+	a.probeAll(now)
 	a.reselect(now, CauseInterface)
 }
 

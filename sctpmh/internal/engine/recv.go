@@ -34,6 +34,7 @@ func (a *Assoc) Handle(now Time, on Pair, packet []byte) {
 	}
 	if p != nil {
 		p.stats.rxBytes += uint64(len(packet))
+		p.heardAt = now
 		if !p.confirmed() {
 			a.heard(now, p)
 		}
