@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sctpmh/mh/internal/gate"
 	"github.com/sctpmh/mh/sctpmh/internal/engine"
 	"github.com/sctpmh/mh/sctpmh/internal/udp"
 	"github.com/sctpmh/mh/sctpmh/internal/wire"
@@ -51,7 +52,8 @@ type Assoc struct {
 	err       error
 	peer      Peer
 	failovers []Failover
-	last      []PathInfo // as the loop ended
+	last      []PathInfo  // as the loop ended
+	moved     gate.Signal // a path changed its state
 	stats     Stats
 }
 
@@ -186,6 +188,14 @@ func (a *Assoc) Paths() (paths []PathInfo) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return slices.Clone(a.last)
+}
+
+// PathsChanged returns a channel that is closed when a path next changes its
+// state.
+func (a *Assoc) PathsChanged() <-chan struct{} {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.moved.Wait()
 }
 
 // paths is Paths on the loop.

@@ -144,6 +144,10 @@ func (a *Assoc) handleEvents() {
 			close(a.established)
 		case engine.EventFailover:
 			a.noteFailover(e.Failover)
+		case engine.EventPath:
+			a.mu.Lock()
+			a.moved.Notify()
+			a.mu.Unlock()
 		}
 	}
 	if !a.known && a.engine.PeerTag() != 0 {

@@ -251,7 +251,8 @@ func TestTransferSurvivesASilentPath(t *testing.T) {
 	b.Permit([]netip.Addr{r2.addr().Addr()})
 	a.Permit([]netip.Addr{r2.addr().Addr()})
 	a.do(func() { a.engine.AddPath(e.now(), enginePair(e.Addrs()[0], r2.addr())) })
-	waitFor(t, func() bool { return confirmed(a) == 2 && confirmed(b) == 2 })
+	awaitConfirmed(t, a, 2)
+	awaitConfirmed(t, b, 2)
 	stop := time.AfterFunc(20*time.Millisecond, func() { r1.silent.Store(true) })
 	defer stop.Stop()
 	for range 20 {
@@ -276,17 +277,21 @@ func confirmed(a *Assoc) (n int) {
 	return n
 }
 
-// waitFor waits for a condition that real time brings about.
-func waitFor(t *testing.T, ok func() bool) {
+// awaitConfirmed waits until an association has so many confirmed paths.
+func awaitConfirmed(t *testing.T, a *Assoc, n int) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatal("it does not come about")
+	late := time.NewTimer(10 * time.Second)
+	defer late.Stop()
+	for {
+		changed := a.PathsChanged()
+		if confirmed(a) >= n {
+			return
 		}
-		<-tick.C
+		select {
+		case <-changed:
+		case <-late.C:
+			t.Fatalf("%d paths are confirmed, want %d: %+v", confirmed(a), n, a.Paths())
+		}
 	}
 }
 

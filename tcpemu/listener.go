@@ -112,8 +112,8 @@ func (l *Listener) verify(s *session, hello frame) {
 		if err != nil {
 			l.cfg.Logger.Info("peer not verified: it is reached over one path only", "peer", p.Handshake, "claim", hello.name, "error", err)
 		}
-		s.identity.resolve(id, nil)
 		s.assoc.Permit(permitted)
+		s.identity.resolve(id, nil)
 	})
 }
 

@@ -14,32 +14,23 @@ import (
 var bin string // the folder of the programs under test
 
 func TestMain(m *testing.M) {
-	if !testnet.Inside() {
-		os.Exit(outside())
-	}
 	bin = os.Getenv("MH_E2E_BIN")
-	os.Exit(m.Run())
+	os.Exit(testnet.Main(m, "internal/e2e", build))
 }
 
-// outside builds the programs and runs the tests in a network namespace.
-func outside() int {
+// build builds the programs, outside of the namespaces.
+func build() (env []string, cleanup func(), err error) {
 	dir, err := os.MkdirTemp("", "mh-e2e-")
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "e2e:", err)
-		return 1
+		return nil, nil, err
 	}
-	defer os.RemoveAll(dir)
-	build := exec.Command("go", append([]string{"build", "-o", dir + "/"}, "../../cmd/mh-socks", "../../cmd/mh-gw")...)
-	build.Stdout, build.Stderr = os.Stderr, os.Stderr
-	if err := build.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, "e2e: build the programs:", err)
-		return 1
+	cleanup = func() { os.RemoveAll(dir) }
+	cmd := exec.Command("go", "build", "-o", dir+"/", "../../cmd/mh-socks", "../../cmd/mh-gw")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		cleanup()
+		return nil, nil, fmt.Errorf("build the programs: %w\n%s", err, out)
 	}
-	code, err := testnet.Reexec("MH_E2E_BIN=" + dir)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "e2e:", err)
-	}
-	return code
+	return []string{"MH_E2E_BIN=" + dir}, cleanup, nil
 }
 
 // scene is a lab with both daemons and a server.

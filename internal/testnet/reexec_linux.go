@@ -18,6 +18,38 @@ var ErrForbidden = errors.New("network namespaces are forbidden here for this us
 // or Reexec has started it.
 func Inside() bool { return os.Getenv(reexecMark) != "" }
 
+// A Runner is *testing.M.
+type Runner interface{ Run() int }
+
+// Main is TestMain's body for packages that need namespaces: it runs the tests
+// inside. prepare, which may be nil, is called outside first and returns what
+// is to be added to the environment. Where namespaces are forbidden it says
+// which package did not run; with CI=true that is a failure.
+func Main(m Runner, pkg string, prepare func() (env []string, cleanup func(), err error)) int {
+	if Inside() {
+		return m.Run()
+	}
+	var env []string
+	if prepare != nil {
+		e, cleanup, err := prepare()
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "%s: %v\n", pkg, err)
+			return 1
+		}
+		defer cleanup()
+		env = e
+	}
+	code, err := Reexec(env...)
+	if errors.Is(err, ErrForbidden) && os.Getenv("CI") != "true" {
+		fmt.Fprintf(os.Stderr, "%s: NO TEST RAN: %v: run them as root\n", pkg, err)
+		return 0
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", pkg, err)
+	}
+	return code
+}
+
 // Reexec starts this program again with the same arguments in a network
 // namespace of its own, and for an ordinary user in a user namespace in which
 // it is root. It returns its exit code. extra is added to the environment.

@@ -8,16 +8,7 @@ import (
 	"time"
 )
 
-func TestMain(m *testing.M) {
-	if !Inside() {
-		code, err := Reexec()
-		if err != nil {
-			fmt.Fprintln(os.Stderr, "testnet:", err)
-		}
-		os.Exit(code)
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { os.Exit(Main(m, "internal/testnet", nil)) }
 
 // world is two hosts and two providers.
 func world(t *testing.T) (n *Net, left, right *Host, isps [2]*ISP) {
