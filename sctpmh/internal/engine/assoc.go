@@ -252,18 +252,18 @@ func (a *Assoc) pollReply(buf []byte) ([]byte, Pair, bool) {
 func (a *Assoc) Abort(now Time, code wire.CauseCode, reason string) { a.abort(now, code, reason) }
 
 func (a *Assoc) abort(now Time, code wire.CauseCode, reason string) {
-	a.abortCause(now, code, []byte(reason), reason)
+	a.abortCause(now, code, wire.AppendCause(nil, code, []byte(reason[:min(len(reason), maxCauseInfo)])), reason)
 }
 
-// abortCause ends the association with an ABORT that carries one cause.
-func (a *Assoc) abortCause(_ Time, code wire.CauseCode, info []byte, reason string) {
-	a.sendAbort(code, info)
+// abortCause ends the association with an ABORT that carries a cause.
+func (a *Assoc) abortCause(_ Time, code wire.CauseCode, cause []byte, reason string) {
+	a.sendAbort(cause)
 	a.close(&AbortError{Code: code, Reason: reason})
 }
 
 // sendAbort queues an ABORT over the path in use. Before the peer's tag is
 // known there is nobody to tell.
-func (a *Assoc) sendAbort(code wire.CauseCode, info []byte) {
+func (a *Assoc) sendAbort(cause []byte) {
 	on := a.peer.handshake
 	if p := a.paths.current; p != nil {
 		on = p.pair
@@ -271,9 +271,7 @@ func (a *Assoc) sendAbort(code wire.CauseCode, info []byte) {
 	if a.state == Closed || a.peer.tag == 0 || !on.Remote.IsValid() {
 		return
 	}
-	a.reply(on, func(b []byte) []byte {
-		return wire.AppendError(b, wire.TypeAbort, 0, wire.AppendCause(nil, code, info[:min(len(info), maxCauseInfo)]))
-	})
+	a.reply(on, func(b []byte) []byte { return wire.AppendError(b, wire.TypeAbort, 0, cause) })
 }
 
 // fail ends the association without a word to the peer, which is not there.

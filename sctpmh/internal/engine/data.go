@@ -1,10 +1,6 @@
 package engine
 
-import (
-	"encoding/binary"
-
-	"github.com/sctpmh/mh/sctpmh/internal/wire"
-)
+import "github.com/sctpmh/mh/sctpmh/internal/wire"
 
 // handleData takes one DATA chunk (RFC 9260 section 6.2).
 func (a *Assoc) handleData(now Time, p *path, c wire.Chunk) {
@@ -26,7 +22,7 @@ func (a *Assoc) handleData(now Time, p *path, c wire.Chunk) {
 	}
 	if len(d.Payload) == 0 {
 		// "MUST send an ABORT chunk with a No User Data" (section 6.2).
-		a.abortCause(now, wire.CauseNoUserData, binary.BigEndian.AppendUint32(nil, uint32(d.TSN)), "DATA chunk without user data")
+		a.abortCause(now, wire.CauseNoUserData, wire.AppendNoUserData(nil, d.TSN), "DATA chunk without user data")
 		return
 	}
 	a.rx.data = true
@@ -52,7 +48,7 @@ func (a *Assoc) handleData(now Time, p *path, c wire.Chunk) {
 	a.rx.immediate = a.rx.immediate || filled
 	if uint16(d.Stream) >= a.peer.inStreams {
 		// Acknowledged, reported, not delivered (section 6.5).
-		a.reportError(wire.CauseInvalidStream, []byte{byte(d.Stream >> 8), byte(d.Stream), 0, 0})
+		a.reportError(wire.AppendInvalidStream(nil, d.Stream))
 		return
 	}
 	if !a.reasm.add(&d) {

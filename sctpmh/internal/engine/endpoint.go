@@ -168,13 +168,11 @@ func (e *Endpoint) handleCookieEcho(now Time, on Pair, h wire.Header, c wire.Chu
 		e.stats.UsedCookies++
 		return
 	case cookieStale:
-		// Answered, so that the peer begins anew (section 5.1.5 rule 3); the
-		// measure of staleness is in microseconds.
+		// Answered, so that the peer begins anew (section 5.1.5 rule 3).
 		e.stats.StaleCookies++
-		late := uint32(min(now.Sub(cookie.made)-e.jar.life, 1<<31).Microseconds())
-		info := []byte{byte(late >> 24), byte(late >> 16), byte(late >> 8), byte(late)}
+		cause := wire.AppendStaleCookie(nil, now.Sub(cookie.made)-e.jar.life)
 		b := wire.AppendHeader(nil, wire.Header{SrcPort: h.DstPort, DstPort: h.SrcPort, Tag: cookie.peerTag})
-		e.reply(on, wire.AppendError(b, wire.TypeError, 0, wire.AppendCause(nil, wire.CauseStaleCookie, info)))
+		e.reply(on, wire.AppendError(b, wire.TypeError, 0, cause))
 		return
 	}
 	e.jar.use(now, c.Value)

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"encoding/binary"
 	"net/netip"
 	"slices"
 
@@ -190,7 +189,7 @@ func appendSetup(b []byte, cfg *Config) []byte {
 		b = wire.AppendAddrParam(b, addr)
 	}
 	if cfg.Adaptation != 0 {
-		b = wire.AppendParam(b, wire.ParamAdaptation, binary.BigEndian.AppendUint32(nil, cfg.Adaptation))
+		b = wire.AppendAdaptation(b, cfg.Adaptation)
 	}
 	return b
 }
@@ -231,9 +230,7 @@ func parseSetup(params []byte) (s setup, ok bool) {
 		case wire.ParamStateCookie:
 			s.cookie = p.Value
 		case wire.ParamAdaptation:
-			if len(p.Value) == 4 {
-				s.adaptation = binary.BigEndian.Uint32(p.Value)
-			}
+			s.adaptation, _ = p.Adaptation()
 		case wire.ParamHostName:
 			// "MUST send an ABORT chunk" (section 3.3.2.1.4).
 			s.code, s.reason = wire.CauseUnresolvableAddr, "host name parameter"
@@ -287,7 +284,7 @@ func (a *Assoc) handleInitAck(now Time, on Pair, c wire.Chunk) {
 		return
 	case s.cookie == nil:
 		a.setPeer(on, in, s)
-		a.abortCause(now, wire.CauseMissingParam, []byte{0, 0, 0, 1, 0, byte(wire.ParamStateCookie)}, "INIT ACK without a cookie")
+		a.abortCause(now, wire.CauseMissingParam, wire.AppendMissingParams(nil, wire.ParamStateCookie), "INIT ACK without a cookie")
 		return
 	}
 	a.setPeer(on, in, s)

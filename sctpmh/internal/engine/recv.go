@@ -129,7 +129,7 @@ func (a *Assoc) handleChunk(now Time, on Pair, p *path, c wire.Chunk) bool {
 	default:
 		skip, report := c.Type.UnknownAction()
 		if report {
-			a.reportError(wire.CauseUnrecognizedChunk, c.Raw)
+			a.reportError(wire.AppendCause(nil, wire.CauseUnrecognizedChunk, c.Raw))
 		}
 		return skip
 	}
@@ -148,12 +148,12 @@ func settingUp(t wire.ChunkType) bool {
 }
 
 // reportError adds a cause to the ERROR chunk that answers this packet.
-func (a *Assoc) reportError(code wire.CauseCode, info []byte) {
-	if a.rx.reported >= maxUnrecognized || len(a.rx.errors)+len(info) > maxCauseInfo {
+func (a *Assoc) reportError(cause []byte) {
+	if a.rx.reported >= maxUnrecognized || len(a.rx.errors)+len(cause) > maxCauseInfo {
 		return
 	}
 	a.rx.reported++
-	a.rx.errors = wire.AppendCause(a.rx.errors, code, info)
+	a.rx.errors = append(a.rx.errors, cause...)
 }
 
 // handleAbort ends the association (section 9.1). Over a pair that was never

@@ -74,7 +74,7 @@ func (a *Assoc) pollShutdown(now Time, buf []byte) ([]byte, Pair, bool) {
 // expireShutdown handles T2 and T5.
 func (a *Assoc) expireShutdown(now Time) {
 	if a.shut.guard.due(now) {
-		a.sendAbort(wire.CauseUserAbort, []byte("shutdown took too long"))
+		a.sendAbort(wire.AppendCause(nil, wire.CauseUserAbort, []byte("shutdown took too long")))
 		a.fail(now, &TimeoutError{Op: "shutdown", Tried: a.confirmedPairs()})
 		return
 	}
