@@ -150,13 +150,13 @@ func (o Options) run() (Verdict, error) {
 // startDaemons starts both programs and returns the gateway, which knows of
 // the failovers: it sends the data.
 func startDaemons(l *lab.Lab) (gw *lab.Proc, err error) {
-	if gw, err = l.StartGateway(serverAddr); err != nil {
+	if gw, err = l.StartGateway(serverAddr, ""); err != nil {
 		return nil, err
 	}
 	if err := gw.AwaitReady(); err != nil {
 		return nil, err
 	}
-	socks, err := l.StartSocks()
+	socks, err := l.StartSocks("")
 	if err != nil {
 		return nil, err
 	}

@@ -84,6 +84,11 @@ func (s *scene) transfer(up, down int64, progress *atomic.Int64) error {
 	if err != nil {
 		return err
 	}
+	return exchange(c, up, down, progress)
+}
+
+// exchange is transfer over a connection to the site's server.
+func exchange(c *net.TCPConn, up, down int64, progress *atomic.Int64) error {
 	defer c.Close()
 	c.SetDeadline(time.Now().Add(40 * time.Second))
 	sent := make(chan error, 1)

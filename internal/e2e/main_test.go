@@ -40,8 +40,22 @@ type scene struct {
 	gw, socks *lab.Proc
 }
 
-// newScene starts everything; server handles the site's connections.
+// options are what a test adds to the daemons' configuration.
+type options struct{ gateway, socks string }
+
+// newScene starts everything.
 func newScene(t *testing.T, prepare func(*lab.Lab)) *scene {
+	t.Helper()
+	return newSceneWith(t, func(l *lab.Lab) options {
+		if prepare != nil {
+			prepare(l)
+		}
+		return options{}
+	})
+}
+
+// newSceneWith starts everything with the options that prepare returns.
+func newSceneWith(t *testing.T, prepare func(*lab.Lab) options) *scene {
 	t.Helper()
 	l, err := lab.New(bin, 12_500_000)
 	if err != nil {
@@ -58,14 +72,12 @@ func newScene(t *testing.T, prepare func(*lab.Lab)) *scene {
 			}
 		}
 	})
-	if prepare != nil {
-		prepare(l)
-	}
+	o := prepare(l)
 	s.serve()
-	s.gw, err = l.StartGateway("127.0.0.1:8080")
+	s.gw, err = l.StartGateway("127.0.0.1:8080", o.gateway)
 	s.must(err)
 	s.must(s.gw.AwaitReady())
-	s.socks, err = l.StartSocks()
+	s.socks, err = l.StartSocks(o.socks)
 	s.must(err)
 	s.must(s.socks.AwaitReady())
 	return s

@@ -11,7 +11,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -147,35 +146,28 @@ func (l *Lab) Config(name, own, more string) (string, error) {
 	return file, os.WriteFile(file, []byte(text), 0o600)
 }
 
-// StartGateway starts mh-gw at the site before a server on its loopback.
-func (l *Lab) StartGateway(server string) (*Proc, error) {
-	tables := fmt.Sprintf("\n[[service]]\nport = %d\ntarget = %q\npeers = [%q]\n", ServicePort, server, LaptopName)
-	file, err := l.Config("gw.toml", GatewayName, "")
+// StartGateway starts mh-gw at the site before a server on its loopback; more
+// is added to its configuration.
+func (l *Lab) StartGateway(server, more string) (*Proc, error) {
+	service := fmt.Sprintf("[[service]]\nport = %d\ntarget = %q\npeers = [%q]\n", ServicePort, server, LaptopName)
+	file, err := l.Config("gw.toml", GatewayName, service+more)
 	if err != nil {
-		return nil, err
-	}
-	if err := appendFile(file, tables); err != nil {
 		return nil, err
 	}
 	return l.Start(l.Site, "mh-gw", "-c", file)
 }
 
-// StartSocks starts mh-socks on the laptop.
-func (l *Lab) StartSocks() (*Proc, error) {
-	file, err := l.Config("socks.toml", LaptopName, "listen = [\"127.0.0.1:1080\"]")
+// StartSocks starts mh-socks on the laptop; keys are its own keys, "" those
+// of the scene.
+func (l *Lab) StartSocks(keys string) (*Proc, error) {
+	if keys == "" {
+		keys = "listen = [\"127.0.0.1:1080\"]"
+	}
+	file, err := l.Config("socks.toml", LaptopName, keys)
 	if err != nil {
 		return nil, err
 	}
 	return l.Start(l.Laptop, "mh-socks", "-c", file)
-}
-
-func appendFile(file, text string) error {
-	f, err := os.OpenFile(file, os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(text)
-	return errors.Join(err, f.Close())
 }
 
 // Close ends the programs and removes the network.
