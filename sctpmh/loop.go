@@ -2,6 +2,7 @@ package sctpmh
 
 import (
 	"math"
+	"sync"
 	"time"
 
 	"github.com/sctpmh/mh/sctpmh/internal/engine"
@@ -95,13 +96,18 @@ func (a *Assoc) giveReady(now engine.Time) {
 	}
 }
 
+// trainBuffers are what packets are built in. They are shared, because an
+// association needs one only while it sends: thousands of idle ones would hold
+// 64 KiB each.
+var trainBuffers = sync.Pool{New: func() any { b := make([]byte, 0, udp.MaxBatch+2048); return &b }}
+
 // transmit sends what the state machine has to send, as many packets with one
 // system call as go the same way.
 func (a *Assoc) transmit(now engine.Time) {
 	t := &a.train
-	if t.Buf == nil {
-		t.Buf = make([]byte, 0, udp.MaxBatch)
-	}
+	buf := trainBuffers.Get().(*[]byte)
+	defer trainBuffers.Put(buf)
+	t.Buf = (*buf)[:0]
 	for {
 		start := len(t.Buf)
 		b, on, ok := a.engine.Poll(now, t.Buf)
