@@ -10,7 +10,7 @@ FUZZ = \
 	./tcpemu:FuzzFrame ./tcpemu:FuzzSession ./internal/socks5:FuzzRequest \
 	./noid:FuzzHosts ./noid:FuzzResolvConf ./noid:FuzzMessage
 
-.PHONY: build test race demo sim fuzz lint bench clean
+.PHONY: build test race demo sim fuzz lint bench bench-failover clean
 
 build:
 	$(GO) build -o bin/ ./cmd/...
@@ -35,6 +35,9 @@ lint:
 	@out=$$(gofmt -l .); [ -z "$$out" ] || { echo "gofmt would change:"; echo "$$out"; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
+
+bench-failover:
+	$(GO) test ./sctpmh/internal/engine -run '^$$' -bench "Failover|FirstPathDead|LossyPath" -benchtime 1x
 
 bench:
 	$(GO) test ./... -run '^$$' -bench . -benchmem

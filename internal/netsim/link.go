@@ -181,3 +181,6 @@ func (d *direction) lost(now Time) bool {
 }
 
 func (d *direction) chance(p float64) bool { return p > 0 && d.rng.Float64() < p }
+
+// SetLoss changes the loss of both directions.
+func (l *Link) SetLoss(p float64) { l.up.Loss, l.down.Loss = p, p }

@@ -148,5 +148,7 @@ func (a *Assoc) applyAck(now Time) {
 		p.cc.ack(k.octets, k.flight, maxPacket, a.ack.advanced)
 		a.detectLoss(now, p)
 		p.armT3(now, k.head)
+		p.loss.probe.sent = false
+		p.armProbe(now)
 	}
 }

@@ -84,6 +84,7 @@ type Stats struct {
 	Retransmits                       uint64 // chunks sent again
 	FastRetransmits                   uint64 // chunks found lost before a timeout
 	Timeouts                          uint64 // expiries of T3-rtx
+	TailProbes                        uint64 // chunks sent again before either
 	Failovers                         uint64
 	Duplicates                        uint64 // chunks received again
 	Dropped                           uint64 // chunks without room or out of the window
@@ -195,6 +196,8 @@ func (a *Assoc) Expire(now Time) {
 		}
 		if p.loss.t3.due(now) {
 			a.expireT3(now, p)
+		} else if p.loss.probe.due.due(now) {
+			a.sendProbe(now, p)
 		}
 		a.expireHeartbeat(now, p)
 	}
@@ -216,6 +219,7 @@ func (a *Assoc) NextDeadline() (Time, bool) {
 	for _, p := range a.paths.all {
 		p.loss.t3.earlier(&next)
 		p.loss.reorder.earlier(&next)
+		p.loss.probe.due.earlier(&next)
 		p.hb.next.earlier(&next)
 		p.hb.timeout.earlier(&next)
 	}

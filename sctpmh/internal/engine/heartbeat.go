@@ -112,8 +112,8 @@ func (a *Assoc) missedHeartbeat(now Time, p *path) {
 	}
 }
 
-// probeAll asks every proved path at once: the one in use has just failed.
-// Those in doubt may be back, and others may have died with it.
+// probeAll asks every proved path at once: the one in use fails. Those in doubt
+// may be back, and others may have died with it.
 func (a *Assoc) probeAll(now Time) {
 	for _, p := range a.paths.all {
 		switch {

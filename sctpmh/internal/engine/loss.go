@@ -23,6 +23,7 @@ type lossState struct {
 	reordered bool     // an earlier one arrived after a later one
 	later     int      // chunks that arrived though the head was sent before them
 	t3        deadline // RFC 9260 section 6.3.2
+	probe     tailProbe
 	expired   Time     // when t3 last did
 	reorder   deadline // when the head becomes lost unless it arrives
 }
@@ -87,6 +88,7 @@ func (p *path) armT3(now Time, restart bool) {
 	switch {
 	case l.count == 0:
 		l.t3.stop()
+		l.probe.due.stop()
 		l.reorder.stop()
 	case restart || !l.t3.armed:
 		l.t3.set(now.Add(p.rto.rto))
@@ -110,6 +112,7 @@ func (a *Assoc) expireT3(now Time, p *path) {
 	p.rto.backOff(&a.cfg)
 	a.stats.Timeouts++
 	a.loseFlight(now, p)
+	p.loss.probe.sent = false
 	if a.peer.windowProbe && a.peer.lastSack >= p.lastSent {
 		// The peer answers but has no room. That is not the path's fault
 		// (RFC 9260 section 6.1 rule A).

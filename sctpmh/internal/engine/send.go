@@ -71,6 +71,7 @@ func (a *Assoc) pollData(now Time, buf []byte) ([]byte, Pair, bool) {
 	}
 	p.lastSent = now
 	p.armT3(now, false)
+	p.armProbe(now)
 	return a.endPacket(b, start, p), p.pair, true
 }
 
@@ -117,6 +118,11 @@ func (a *Assoc) appendNextChunk(now Time, b []byte, p *path) []byte {
 	}
 	a.flight.sent(now, t, p)
 	a.stats.ChunksSent++
+	return a.appendData(b, t)
+}
+
+// appendData appends the DATA chunk of a TSN in flight.
+func (a *Assoc) appendData(b []byte, t wire.TSN) []byte {
 	c := a.flight.at(t)
 	end := c.off + c.size
 	return wire.AppendData(b, &wire.Data{

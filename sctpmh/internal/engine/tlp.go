@@ -1,0 +1,79 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/sctpmh/mh/sctpmh/internal/wire"
+)
+
+// minProbeTimeout is the least time that a tail loss probe waits: below it
+// scheduling on both hosts, not the network, decides how long an answer takes.
+const minProbeTimeout = 10 * time.Millisecond
+
+// tailProbe is the tail loss probe of one path (RFC 8985 section 7, adapted):
+// when the last chunks of a flight stay unanswered for two round trips, the
+// earliest goes out again, over another path if there is one that works. So a
+// message is late by little when its path dies, and the path's own timeout
+// need not be awaited.
+//
+// Invariant: chunks that were in flight when a probe left cause no second one
+// before data sent over the path is acknowledged.
+type tailProbe struct {
+	due  deadline
+	sent bool
+}
+
+// armProbe arms the probe of a path with data in flight. It comes before
+// T3-rtx or not at all.
+func (p *path) armProbe(now Time) {
+	t := &p.loss.probe
+	t.due.stop()
+	if p.loss.count == 0 || t.sent || !p.rto.measured || p.state != Active {
+		return
+	}
+	at := now.Add(max(2*p.rto.srtt, p.rto.srtt+4*p.rto.rttvar, minProbeTimeout))
+	if at < p.loss.t3.at {
+		t.due.set(at)
+	}
+}
+
+// sendProbe sends the earliest chunks in flight over p again, as many as fit
+// one packet, and asks every path whether it lives.
+func (a *Assoc) sendProbe(now Time, p *path) {
+	p.loss.probe.due.stop()
+	p.loss.probe.sent = true
+	if p.loss.count == 0 || !a.maySendData() || len(a.replies) >= maxReplies {
+		return
+	}
+	a.stats.TailProbes++
+	q := a.alternate(p)
+	if q.state != Active {
+		q = p
+	}
+	// By the time p is given up it is known which of the others live.
+	a.probeNow(now, p)
+	a.probeAll(now)
+	b := a.beginPacket(nil, a.peer.tag)
+	last := 0
+	for p.loss.count > 0 {
+		t := p.loss.head
+		c := a.flight.at(t)
+		if len(b)+c.cost() > a.cfg.packetLimit() || q == p && last > 0 {
+			break
+		}
+		a.flight.markLost(t)
+		c.retries++
+		q.stats.retransmits++
+		a.stats.Retransmits++
+		a.flight.sent(now, t, q)
+		last = len(b)
+		b = a.appendData(b, t)
+	}
+	p.loss.probe.sent = p.loss.count > 0
+	b[last+1] |= wire.FlagI
+	wire.SetChecksum(b)
+	q.lastSent = now
+	q.armT3(now, false)
+	p.armT3(now, false)
+	a.replies = append(a.replies, packet{q.pair, b})
+}
