@@ -188,6 +188,9 @@ func LoadGateway(file string) (*Gateway, error) {
 		if s.Port == 0 || s.Target == "" {
 			return nil, fmt.Errorf("%s: service %d needs port and target", file, i+1)
 		}
+		if len(s.Peers) == 0 {
+			return nil, fmt.Errorf("%s: service %d has no peers, so nobody could use it: want peers = [\"*\"], names or networks", file, i+1)
+		}
 	}
 	for i, f := range c.Forwards {
 		if f.Listen == "" || f.To == "" {

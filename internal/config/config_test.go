@@ -106,6 +106,7 @@ to = "site-b.example.net:443"
 	}
 	for text, want := range map[string]string{
 		"[[service]]\nport = 80\n":                     "service 1 needs port and target",
+		"[[service]]\nport = 80\ntarget = \"a:1\"\n":   "service 1 has no peers",
 		"[egress]\npeers = [\"sha256:abc\"]\n":         "keys need sealed associations",
 		"[egress]\nallow = [\"443\"]\n":                "want HOST:PORT",
 		"[[forward]]\nlisten = \"0.0.0.0:1\"\n":        "forward 1 needs listen and to",
