@@ -7,6 +7,11 @@ import (
 	"os/exec"
 	"testing"
 
+	// The programs are built by a command that the test cache does not see:
+	// what they are made of has the tests run again when it changes.
+	_ "github.com/sctpmh/mh/internal/gateway"
+	_ "github.com/sctpmh/mh/internal/proxy"
+
 	"github.com/sctpmh/mh/internal/lab"
 	"github.com/sctpmh/mh/internal/testnet"
 )

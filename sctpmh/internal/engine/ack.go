@@ -1,6 +1,10 @@
 package engine
 
-import "github.com/sctpmh/mh/sctpmh/internal/wire"
+import (
+	"time"
+
+	"github.com/sctpmh/mh/sctpmh/internal/wire"
+)
 
 // ackState gathers what one SACK or SHUTDOWN changed, path by path.
 type ackState struct {
@@ -17,6 +21,7 @@ type pathAck struct {
 	head     bool    // the earliest outstanding chunk is among them
 	sample   xmitNum // latest chunk sent only once: it measures the round trip
 	sampleAt Time
+	latest   xmitNum // the latest transmission acknowledged
 }
 
 // of returns the record of a path.
@@ -99,6 +104,7 @@ func (a *Assoc) ackChunk(now Time, t wire.TSN, c *sentChunk) {
 	if c.retries == 0 && c.xmit > k.sample {
 		k.sample, k.sampleAt = c.xmit, c.sentAt
 	}
+	k.latest = max(k.latest, c.xmit)
 	p.loss.arrived(now, c, p.rto.minRTT)
 	p.cc.ackedXmit(c.xmit)
 	a.flight.markAcked(t)
@@ -138,14 +144,19 @@ func (a *Assoc) applyAck(now Time) {
 	for i := range a.ack.paths {
 		k := &a.ack.paths[i]
 		p := k.path
+		var rtt time.Duration
 		if k.sample != 0 {
-			p.rto.sample(&a.cfg, now, now.Sub(k.sampleAt))
+			rtt = now.Sub(k.sampleAt)
+			p.rto.sample(&a.cfg, now, rtt)
 			p.stalls = 0
+			p.loss.probe.moved = 0
 			if p.state != Active || p.errors > 0 {
 				a.pathWorks(now, p)
 			}
 		}
-		p.cc.ack(k.octets, k.flight, maxPacket, a.ack.advanced)
+		p.cc.ack(now, ackedData{
+			octets: k.octets, flight: k.flight, rtt: rtt, srtt: p.rto.srtt, xmit: k.latest, next: a.flight.xmits + 1,
+		}, maxPacket)
 		a.detectLoss(now, p)
 		p.armT3(now, k.head)
 		p.loss.probe.sent = false

@@ -276,3 +276,26 @@ func TestFailoverPastAPathThatSharesTheDeadLink(t *testing.T) {
 		t.Errorf("failover %+v", f)
 	}
 }
+
+// Probes that save the data of a dying path must not hide that it is dead,
+// even when the other direction of it works and is busy.
+func TestProbesDoNotHideADeadPath(t *testing.T) {
+	for _, oneWay := range []bool{false, true} {
+		n := newPair(t, Config{}, Config{})
+		n.connect()
+		n.send(n.a, 1, 3, 100)
+		n.advance(time.Second)
+		n.drop = func(s *side, on Pair, _ []byte) bool {
+			return (s == n.a || !oneWay) && on.Remote.Addr().As4()[1] == 1
+		}
+		for range 40 {
+			n.send(n.a, 1, 1, 100)
+			n.send(n.b, 2, 1, 100)
+			n.advance(20 * time.Millisecond)
+		}
+		n.wantMessages(n.b, time.Second, 43, 100)
+		if f := n.wantEvent(n.a, EventFailover).Failover; f.To != onPath2 || f.At.Sub(1e9+1200e6) > 400*time.Millisecond {
+			t.Errorf("one way %v: failover %+v", oneWay, f)
+		}
+	}
+}

@@ -1,19 +1,36 @@
 package engine
 
-import "math"
+import (
+	"math"
+	"time"
+)
+
+// CongestionControl is how a path's window grows when it is not in slow start,
+// and shrinks on loss.
+type CongestionControl uint8
+
+// The algorithms.
+const (
+	CUBIC   CongestionControl = iota // RFC 9438, the default
+	NewReno                          // RFC 9260 section 7.2
+)
 
 // growthLimit is L of RFC 9260 section 7.2.1: how many packets' worth of
 // acknowledged octets one SACK may add to the window in slow start. One SACK
 // answers a whole batch of packets here, so 1 would make slow start linear; 8
-// is what RFC 9406 section 4.2 gives a sender that does not pace.
+// is what RFC 9406 section 4.3 gives a sender that does not pace.
 const growthLimit = 8
 
-// newReno is the congestion control of one path (RFC 9260 section 7.2).
+// congestion is the congestion control of one path. Its window never outlives
+// the path's failure: a timeout starts it over.
 //
 // Invariant: cwnd >= mtu.
-type newReno struct {
+type congestion struct {
+	algorithm      CongestionControl
 	cwnd, ssthresh int
-	acked          int // partial_bytes_acked
+	start          slowStart
+	reno           reno
+	cubic          cubic
 
 	// recovery is the number of the first transmission after the last
 	// reduction: a loss of an earlier one belongs to the same event.
@@ -21,57 +38,98 @@ type newReno struct {
 	inRecovery bool
 }
 
-func newNewReno(mtu int, v4 bool) newReno {
+func newCongestion(algorithm CongestionControl, mtu int, v4 bool) congestion {
 	// "min(4 * PMDCS, max(2 * PMDCS, 4404))", 4344 for IPv6 (section 7.2.1).
 	limit := 4344
 	if v4 {
 		limit = 4404
 	}
-	return newReno{cwnd: min(4*mtu, max(2*mtu, limit)), ssthresh: math.MaxInt32}
+	return congestion{algorithm: algorithm, cwnd: min(4*mtu, max(2*mtu, limit)), ssthresh: math.MaxInt32}
 }
 
-// ack grows the window for octets newly acknowledged. flight is what was
-// outstanding before the SACK, advanced says that the cumulative TSN moved.
-func (c *newReno) ack(octets, flight, mtu int, advanced bool) {
-	full := flight >= c.cwnd-mtu // less than a packet was unused
-	if c.inRecovery || !full {
-		return
-	}
+// ackedData is what a SACK says of a path.
+type ackedData struct {
+	octets int           // newly acknowledged
+	flight int           // before the SACK
+	rtt    time.Duration // of a chunk sent once, 0: none
+	srtt   time.Duration
+	xmit   xmitNum // the latest transmission acknowledged
+	next   xmitNum // the number of the one to come
+}
+
+// ack grows the window.
+func (c *congestion) ack(now Time, d ackedData, mtu int) {
 	if c.cwnd <= c.ssthresh {
-		c.cwnd += min(octets, growthLimit*mtu)
+		c.start.round(d)
+	}
+	// "only if the current congestion window is being fully utilized and the
+	// data sender is not in Fast Recovery": less than a packet was unused.
+	if c.inRecovery || d.flight < c.cwnd-mtu {
+		c.cubic.idle(now)
 		return
 	}
-	if c.acked += octets; c.acked >= c.cwnd {
-		c.acked -= c.cwnd
-		c.cwnd += mtu
+	switch {
+	case c.cwnd <= c.ssthresh:
+		c.cwnd += c.start.grow(min(d.octets, growthLimit*mtu))
+		if c.start.over() {
+			c.ssthresh = c.cwnd
+			c.cubic.begin(now, c.cwnd, c.cwnd, mtu)
+		}
+	case c.algorithm == NewReno:
+		c.cwnd = c.reno.grow(c.cwnd, d.octets, mtu)
+	default:
+		c.cwnd = c.cubic.grow(now, c.cwnd, d.octets, d.srtt, mtu)
 	}
 }
 
 // ackedXmit ends fast recovery when a transmission made after its start is
 // acknowledged.
-func (c *newReno) ackedXmit(x xmitNum) {
+func (c *congestion) ackedXmit(x xmitNum) {
 	if c.inRecovery && x >= c.recovery {
 		c.inRecovery = false
 	}
 }
 
-// lost halves the window once per round trip (section 7.2.3). x is the lost
-// transmission, next the number of the one to come.
-func (c *newReno) lost(x, next xmitNum, mtu int) {
+// lost shrinks the window, once for all losses of one round trip. x is the
+// lost transmission, next the number of the one to come.
+func (c *congestion) lost(now Time, x, next xmitNum, mtu int) {
 	if c.inRecovery && x < c.recovery {
 		return
 	}
-	c.ssthresh = max(c.cwnd/2, 4*mtu)
+	c.reduce(now, mtu)
 	c.cwnd = c.ssthresh
-	c.acked = 0
 	c.inRecovery, c.recovery = true, next
 }
 
 // timeout starts over after T3-rtx expired (section 7.2.3): "cwnd = 1 *
 // PMDCS".
-func (c *newReno) timeout(mtu int) {
-	c.ssthresh = max(c.cwnd/2, 4*mtu)
+func (c *congestion) timeout(now Time, mtu int) {
+	c.reduce(now, mtu)
 	c.cwnd = mtu
-	c.acked = 0
 	c.inRecovery = false
+	c.start = slowStart{}
+}
+
+// reduce sets ssthresh for a loss.
+func (c *congestion) reduce(now Time, mtu int) {
+	if c.algorithm == NewReno {
+		c.ssthresh = max(c.cwnd/2, 4*mtu)
+		c.reno = reno{}
+		return
+	}
+	c.ssthresh = max(int(float64(c.cwnd)*cubicBeta), 4*mtu)
+	c.cubic.reduced(now, c.cwnd, c.ssthresh, mtu)
+}
+
+// reno is growth by a packet each round trip (RFC 9260 section 7.2.2).
+type reno struct {
+	acked int // partial_bytes_acked
+}
+
+func (r *reno) grow(cwnd, octets, mtu int) int {
+	if r.acked += octets; r.acked >= cwnd {
+		r.acked -= cwnd
+		cwnd += mtu
+	}
+	return cwnd
 }

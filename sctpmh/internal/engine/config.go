@@ -62,6 +62,9 @@ type Config struct {
 	// well below our RTOMin (RFC 9260 section 6.2 allows up to 500 ms).
 	DelayedAck time.Duration
 
+	// CongestionControl is the algorithm of every path. Default CUBIC.
+	CongestionControl CongestionControl
+
 	// SealRoom is how many octets of each packet stay free for whoever seals
 	// packets after Poll built them: 28 for a sealed association, default 0.
 	SealRoom int

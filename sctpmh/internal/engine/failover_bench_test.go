@@ -163,3 +163,44 @@ func BenchmarkLossyPath(b *testing.B) {
 		b.ReportMetric(0, "ns/op")
 	}
 }
+
+// BenchmarkThroughput reports what a bulk transfer reaches of a path of 100
+// Mbit/s with a queue of 50 ms, by round trip, loss and algorithm.
+func BenchmarkThroughput(b *testing.B) {
+	for _, algorithm := range []CongestionControl{CUBIC, NewReno} {
+		for _, rtt := range []time.Duration{200 * time.Microsecond, 20 * time.Millisecond, 100 * time.Millisecond, 300 * time.Millisecond} {
+			for _, loss := range []float64{0, 0.001, 0.01} {
+				name := []string{"CUBIC", "NewReno"}[algorithm]
+				b.Run(fmt.Sprintf("%s/RTT=%v/loss=%v%%", name, rtt, 100*loss), func(b *testing.B) {
+					for range b.N {
+						b.ReportMetric(throughput(b, algorithm, rtt, loss), "Mbit/s")
+						b.ReportMetric(0, "ns/op")
+					}
+				})
+			}
+		}
+	}
+}
+
+// throughput returns the goodput of twenty seconds, without the first five.
+func throughput(b *testing.B, algorithm CongestionControl, rtt time.Duration, loss float64) float64 {
+	const rate, from, to = 12_500_000, 5 * time.Second, 20 * time.Second
+	c := netsim.Config{Delay: rtt / 2, Rate: rate, Queue: rate / 20}
+	n := newFailoverNet(1, c, nil)
+	big := Config{Port: 4000, Locals: aLocals, CongestionControl: algorithm, SendBuffer: 16 << 20, ReceiveBuffer: 32 << 20}
+	n.a.ep.cfg, n.b.ep.cfg.ReceiveBuffer = big.withDefaults(), big.ReceiveBuffer
+	n.a.assoc = n.a.ep.Dial(Time(netsim.Start), []Pair{onPath1}, 5000)
+	n.link[0].SetLoss(loss)
+	n.link[1].SetLoss(loss)
+	n.a.plan = make([]simMessage, int(to.Seconds())*rate/1204)
+	data := make([]byte, 1204)
+	for i := range n.a.plan {
+		n.a.plan[i] = simMessage{msg: Message{Stream: 1, Data: data}}
+	}
+	var before int
+	n.net.At(netsim.Start.Add(from), func() { before = n.b.octets })
+	if err := n.net.Run(netsim.Start.Add(to), nil); err != nil {
+		b.Fatal(err)
+	}
+	return float64(n.b.octets-before) * 8 / (to - from).Seconds() / 1e6
+}

@@ -99,11 +99,11 @@ func (a *Assoc) expireHeartbeat(now Time, p *path) {
 }
 
 // missedHeartbeat counts an unanswered probe: once for each RTO, which backs
-// off, however often the path is asked; and not at all while data on the path
-// has a timer of its own that counts.
+// off, however often the path is asked; and not when the timer of data on the
+// path has counted already, or will because the path is not silent.
 func (a *Assoc) missedHeartbeat(now Time, p *path) {
 	switch {
-	case p.loss.t3.armed || p.loss.expired >= p.hb.sentAt:
+	case p.loss.expired >= p.hb.sentAt || p.loss.t3.armed && p.heardAt > p.hb.sentAt:
 	case !p.confirmed():
 		p.rto.backOff(&a.cfg)
 	case p.errors == 0 || now.Sub(p.lastError) >= p.rto.rto:

@@ -73,7 +73,7 @@ func (a *Assoc) detectLoss(now Time, p *path) {
 			l.reorder.set(due)
 			return
 		}
-		p.cc.lost(c.xmit, a.flight.xmits+1, maxPacket)
+		p.cc.lost(now, c.xmit, a.flight.xmits+1, maxPacket)
 		a.stats.FastRetransmits++
 		a.flight.markLost(l.head)
 	}
@@ -108,7 +108,7 @@ func (a *Assoc) loseFlight(now Time, p *path) {
 // better one now, the window and the timeout start over.
 func (a *Assoc) expireT3(now Time, p *path) {
 	p.loss.expired = now
-	p.cc.timeout(maxPacket)
+	p.cc.timeout(now, maxPacket)
 	p.rto.backOff(&a.cfg)
 	a.stats.Timeouts++
 	a.loseFlight(now, p)

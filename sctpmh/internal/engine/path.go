@@ -82,7 +82,7 @@ type path struct {
 	order     int // position at creation, the last tie-breaker
 
 	rto  rtoState
-	cc   newReno
+	cc   congestion
 	loss lossState
 	hb   heartbeat
 
@@ -218,7 +218,7 @@ func (a *Assoc) addPath(on Pair) *path {
 		addr:  addr,
 		order: s.created,
 		rto:   newRTO(&a.cfg),
-		cc:    newNewReno(maxPacket, on.Remote.Addr().Is4()),
+		cc:    newCongestion(a.cfg.CongestionControl, maxPacket, on.Remote.Addr().Is4()),
 	}
 	s.created++
 	s.all = append(s.all, p)

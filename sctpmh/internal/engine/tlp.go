@@ -19,9 +19,14 @@ const minProbeTimeout = 10 * time.Millisecond
 // Invariant: chunks that were in flight when a probe left cause no second one
 // before data sent over the path is acknowledged.
 type tailProbe struct {
-	due  deadline
-	sent bool
+	due   deadline
+	sent  bool
+	moved int // probes that took data elsewhere, since the path last delivered any
 }
+
+// maxMoved is how many probes in a row may take data off a path. They keep its
+// own timer from ever expiring, so they have to judge it.
+const maxMoved = 2
 
 // armProbe arms the probe of a path with data in flight. It comes before
 // T3-rtx or not at all.
@@ -49,6 +54,12 @@ func (a *Assoc) sendProbe(now Time, p *path) {
 	q := a.alternate(p)
 	if q.state != Active {
 		q = p
+	}
+	if q != p {
+		if p.loss.probe.moved++; p.loss.probe.moved > maxMoved {
+			a.expireT3(now, p)
+			return
+		}
 	}
 	// By the time p is given up it is known which of the others live.
 	a.probeNow(now, p)
