@@ -291,10 +291,11 @@ func TestProbesDoNotHideADeadPath(t *testing.T) {
 		for range 40 {
 			n.send(n.a, 1, 1, 100)
 			n.send(n.b, 2, 1, 100)
-			n.advance(20 * time.Millisecond)
+			n.advance(60 * time.Millisecond)
 		}
 		n.wantMessages(n.b, time.Second, 43, 100)
-		if f := n.wantEvent(n.a, EventFailover).Failover; f.To != onPath2 || f.At.Sub(1e9+1200e6) > 400*time.Millisecond {
+		f := n.wantEvent(n.a, EventFailover).Failover
+		if f.To != onPath2 || f.At.Sub(1e9+1200e6) > 400*time.Millisecond {
 			t.Errorf("one way %v: failover %+v", oneWay, f)
 		}
 	}
