@@ -1,0 +1,96 @@
+package engine
+
+import (
+	"errors"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/sctpmh/mh/sctpmh/internal/wire"
+)
+
+// A name may cover several hosts: another one that answers for an address of
+// it with a reflected tag ends that path and nothing else.
+func TestReflectedAbortFromAnotherHost(t *testing.T) {
+	n := newPair(t, Config{}, Config{})
+	n.a.assoc = n.a.ep.Dial(n.now, []Pair{onPath1}, 5000)
+	n.advance(100 * time.Millisecond)
+	stranger := addrPort("10.2.0.66:9899")
+	n.a.assoc.Permit(n.now, []netip.Addr{stranger.Addr()})
+	on := Pair{aLocals[1], stranger}
+	if n.a.assoc.paths.find(on) == nil {
+		t.Fatalf("%v is not probed", on)
+	}
+	b := wire.AppendHeader(nil, wire.Header{SrcPort: 5000, DstPort: 4000, Tag: n.a.assoc.PeerTag()})
+	b = wire.AppendError(b, wire.TypeAbort, wire.FlagT, nil)
+	wire.SetChecksum(b)
+	n.a.assoc.Handle(n.now, on, b)
+	if n.a.assoc.Closed() || n.a.assoc.paths.find(on) != nil {
+		t.Errorf("closed %v, path %v", n.a.assoc.Closed(), n.a.assoc.paths.find(on))
+	}
+	n.send(n.a, 1, 10, 100)
+	n.wantMessages(n.b, time.Second, 10, 100)
+}
+
+// A peer that lost its state says so at once (RFC 9260 section 8.4 rule 8 and
+// section 8.5.1 rule B).
+func TestPeerThatLostItsStateIsNoticed(t *testing.T) {
+	n := newPair(t, Config{}, Config{})
+	n.connect()
+	n.b.assoc = nil
+	n.send(n.a, 1, 1, 100)
+	n.advance(200 * time.Millisecond)
+	var abort *AbortError
+	if e := n.wantEvent(n.a, EventClosed); !errors.As(e.Err, &abort) || !abort.Remote {
+		t.Errorf("closed with %v", e.Err)
+	}
+}
+
+// An INIT that one candidate refuses goes to the next at once; when all have
+// refused, the refusal is the error.
+func TestRefusedCandidate(t *testing.T) {
+	n := newPair(t, Config{}, Config{})
+	n.a.assoc = n.a.ep.Dial(n.now, []Pair{onPath1, onPath2}, 5000)
+	n.step()
+	refuse := func(on Pair) {
+		b := wire.AppendHeader(nil, wire.Header{SrcPort: 5000, DstPort: 4000, Tag: n.a.assoc.LocalTag()})
+		b = wire.AppendError(b, wire.TypeAbort, 0, nil)
+		wire.SetChecksum(b)
+		n.a.assoc.Handle(n.now, on, b)
+		n.step()
+	}
+	refuse(onPath1)
+	if c := n.count(n.a, func(on Pair, b []byte) bool { return on == onPath2 && has(b, wire.TypeInit) }); c != 1 {
+		t.Fatalf("%d INITs to the second candidate after the first refused", c)
+	}
+	refuse(onPath2)
+	var abort *AbortError
+	if e := n.wantEvent(n.a, EventClosed); !errors.As(e.Err, &abort) {
+		t.Errorf("closed with %v", e.Err)
+	}
+}
+
+// Queued replies, events and addresses stay within their limits whatever a
+// peer sends.
+func TestRepliesAreBounded(t *testing.T) {
+	n := newPair(t, Config{}, Config{})
+	n.connect()
+	b := wire.AppendHeader(nil, wire.Header{SrcPort: 4000, DstPort: 5000, Tag: n.b.assoc.LocalTag()})
+	b = wire.AppendHeartbeat(b, wire.TypeHeartbeat, make([]byte, 8))
+	wire.SetChecksum(b)
+	for range 1000 {
+		n.b.assoc.Handle(n.now, Pair{bLocals[0], aLocals[0]}, b)
+	}
+	if got := len(n.b.assoc.replies); got > maxReplies || n.b.assoc.Stats().RepliesDropped == 0 {
+		t.Errorf("%d replies wait, %d dropped", got, n.b.assoc.Stats().RepliesDropped)
+	}
+	for i := range 1000 {
+		on := Pair{bLocals[0], netip.AddrPortFrom(aLocals[0].Addr(), uint16(20000+i))}
+		n.b.assoc.Handle(n.now, on, b)
+	}
+	if got := len(n.b.assoc.paths.all); got > maxPaths {
+		t.Errorf("%d paths after packets from a thousand ports", got)
+	}
+	n.send(n.a, 1, 10, 100)
+	n.wantMessages(n.b, time.Second, 10, 100)
+}
