@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sctpmh/mh/internal/gate"
 	"github.com/sctpmh/mh/internal/lab"
 	"github.com/sctpmh/mh/internal/testnet"
 )
@@ -79,7 +80,7 @@ func hash(seed byte, n int64) []byte {
 // transfer sends and receives through both daemons at once, ends its own
 // direction first, and checks every octet of both. progress is told how many
 // octets have come.
-func (s *scene) transfer(up, down int64, progress *atomic.Int64) error {
+func (s *scene) transfer(up, down int64, progress *meter) error {
 	c, err := s.DialSocks(lab.SiteName, lab.ServicePort)
 	if err != nil {
 		return err
@@ -88,7 +89,7 @@ func (s *scene) transfer(up, down int64, progress *atomic.Int64) error {
 }
 
 // exchange is transfer over a connection to the site's server.
-func exchange(c *net.TCPConn, up, down int64, progress *atomic.Int64) error {
+func exchange(c *net.TCPConn, up, down int64, progress *meter) error {
 	defer c.Close()
 	c.SetDeadline(time.Now().Add(40 * time.Second))
 	sent := make(chan error, 1)
@@ -101,7 +102,7 @@ func exchange(c *net.TCPConn, up, down int64, progress *atomic.Int64) error {
 		sent <- errors.Join(err, c.CloseWrite())
 	}()
 	h := sha256.New()
-	if n, err := io.CopyN(io.MultiWriter(h, (*counter)(progress)), c, down); err != nil {
+	if n, err := io.CopyN(io.MultiWriter(h, progress), c, down); err != nil {
 		return fmt.Errorf("after %d of %d octets: %w", n, down, err)
 	}
 	if err := <-sent; err != nil {
@@ -117,28 +118,48 @@ func exchange(c *net.TCPConn, up, down int64, progress *atomic.Int64) error {
 	return nil
 }
 
-type counter atomic.Int64
+// meter counts octets that have come, for those who wait for a moment of the
+// transfer.
+type meter struct {
+	mu      sync.Mutex
+	octets  int64
+	changed gate.Signal
+}
 
-func (c *counter) Write(b []byte) (int, error) {
-	(*atomic.Int64)(c).Add(int64(len(b)))
+func (m *meter) Write(b []byte) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.octets += int64(len(b))
+	m.changed.Notify()
 	return len(b), nil
 }
 
-// when runs f once progress has reached n octets.
-func when(t *testing.T, progress *atomic.Int64, n int64, f func()) (done <-chan struct{}) {
+// await waits until n octets have come. It reports false when the test ends
+// before that.
+func (m *meter) await(ctx context.Context, n int64) bool {
+	for {
+		m.mu.Lock()
+		reached, changed := m.octets >= n, m.changed.Wait()
+		m.mu.Unlock()
+		if reached {
+			return true
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// when runs f once n octets have come.
+func when(t *testing.T, m *meter, n int64, f func()) (done <-chan struct{}) {
 	c := make(chan struct{})
 	go func() { // ends with f, or with the test
 		defer close(c)
-		tick := time.NewTicker(2 * time.Millisecond)
-		defer tick.Stop()
-		for progress.Load() < n {
-			select {
-			case <-tick.C:
-			case <-t.Context().Done():
-				return
-			}
+		if m.await(t.Context(), n) {
+			f()
 		}
-		f()
 	}()
 	return c
 }
@@ -159,7 +180,7 @@ func TestTransferSurvives(t *testing.T) {
 		t.Run(test.what, func(t *testing.T) {
 			t.Parallel()
 			s := newScene(t, nil)
-			var progress atomic.Int64
+			var progress meter
 			cut := when(t, &progress, 3<<20, func() {
 				if err := test.cut(s); err != nil {
 					t.Error(err)
@@ -199,7 +220,7 @@ func TestFirstPathDeadBeforeConnect(t *testing.T) {
 	s := newScene(t, nil)
 	s.must(s.ISP[0].Cut())
 	start := time.Now()
-	var progress atomic.Int64
+	var progress meter
 	s.must(s.transfer(1<<10, 1<<10, &progress))
 	if took := time.Since(start); took > 3*time.Second {
 		t.Errorf("connect and a small transfer took %v", took)
@@ -210,29 +231,24 @@ func TestFirstPathDeadBeforeConnect(t *testing.T) {
 func TestAlternatingCuts(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, nil)
-	ctx, cancel := context.WithCancel(t.Context())
+	var progress meter
 	var wg sync.WaitGroup
-	wg.Go(func() { // ends with the transfer
-		for i := 0; ; i++ {
-			isp := s.ISP[i%2]
-			for _, do := range []func(...*testnet.Host) error{isp.Cut, isp.Restore} {
-				select {
-				case <-time.After(time.Second):
-				case <-ctx.Done():
+	for i := range int64(6) { // 4 MiB dark, 1 MiB in between, in turn
+		isp, from := s.ISP[i%2], (1+5*i)<<20
+		wg.Go(func() { // ends with the transfer
+			for n, do := range []func(...*testnet.Host) error{isp.Cut, isp.Restore} {
+				if !progress.await(t.Context(), from+int64(n)*4<<20) {
 					return
 				}
 				if err := do(); err != nil {
 					t.Error(err)
 				}
 			}
-		}
-	})
-	var progress atomic.Int64
-	err := s.transfer(30<<20, 30<<20, &progress)
-	cancel()
+		})
+	}
+	s.must(s.transfer(32<<20, 32<<20, &progress))
 	wg.Wait()
-	s.must(err)
-	if n := len(s.gw.Failovers()) + len(s.socks.Failovers()); n < 2 {
+	if n := len(s.gw.Failovers()) + len(s.socks.Failovers()); n < 4 {
 		t.Errorf("%d failovers", n)
 	}
 }
@@ -275,7 +291,7 @@ func TestStrangerIsLeftAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	var progress atomic.Int64
+	var progress meter
 	// The gateway's path dies, so that there is every reason to try others.
 	cut := when(t, &progress, 2<<20, func() {
 		if err := s.ISP[1].Cut(); err != nil {
@@ -313,7 +329,7 @@ func TestStrangerIsLeftAlone(t *testing.T) {
 func TestGarbage(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, nil)
-	var progress atomic.Int64
+	var progress meter
 	s.must(s.transfer(1000, 1000, &progress))
 	rng := rand.New(rand.NewPCG(1, 2))
 	udp, err := s.Laptop.ListenPacket(net.JoinHostPort(s.Laptop.Addrs()[0].String(), "0"))

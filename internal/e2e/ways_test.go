@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -145,7 +144,7 @@ func TestForward(t *testing.T) {
 	near, err := s.Start(s.Laptop, "mh-gw", "-c", file)
 	s.must(err)
 	s.must(near.AwaitReady())
-	var progress atomic.Int64
+	var progress meter
 	cut := when(t, &progress, 2<<20, func() {
 		if err := s.ISP[0].Cut(); err != nil {
 			t.Error(err)
