@@ -111,12 +111,15 @@ func (a *Assoc) TrySend(m Message) (ok bool, err error) {
 
 // check refuses what the state machine would refuse.
 func (a *Assoc) check(m Message) error {
+	a.mu.Lock()
+	streams, largest := a.peer.OutStreams, a.peer.MaxMessage
+	a.mu.Unlock()
 	switch {
 	case len(m.Data) == 0:
 		return ErrEmpty
-	case len(m.Data) > engine.MaxMessage:
+	case len(m.Data) > largest:
 		return ErrTooBig
-	case m.Stream >= a.Peer().OutStreams:
+	case m.Stream >= streams:
 		return ErrStream
 	}
 	return nil

@@ -76,9 +76,10 @@ func (a *Assoc) takeUnsent(now engine.Time) {
 			}
 			return
 		}
-		// Checked when it was queued; only the end can refuse it now.
+		// It was checked when it was queued. Should it be refused all the same,
+		// the user must not take it for sent.
 		if err := a.engine.Send(now, engine.Message{Stream: wire.StreamID(m.Stream), PPID: wire.PPID(m.PPID), Unordered: m.Unordered, Data: m.Data}); err != nil {
-			a.unsent.end(ErrClosed)
+			a.engine.Abort(now, wire.CauseUserAbort, err.Error())
 			return
 		}
 	}
@@ -172,7 +173,7 @@ func (a *Assoc) notePeer() {
 	defer a.mu.Unlock()
 	a.peer = Peer{
 		Handshake: p.Handshake.Remote, Listed: p.Listed, Silent: p.Silent, Adaptation: p.Adaptation,
-		OutStreams: p.OutStreams, InStreams: p.InStreams,
+		OutStreams: p.OutStreams, InStreams: p.InStreams, MaxMessage: p.MaxMessage,
 	}
 }
 

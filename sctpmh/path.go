@@ -58,6 +58,8 @@ type Peer struct {
 	Adaptation uint32         // its Adaptation Layer Indication, 0: none
 
 	OutStreams, InStreams uint16 // usable from here and from there
+
+	MaxMessage int // octets of the largest message that it can put together
 }
 
 // Stats counts since the association began.

@@ -201,6 +201,19 @@ func TestIdleReaderClosesTheWindow(t *testing.T) {
 	}
 }
 
+// A message that the peer cannot put together is refused, not lost.
+func TestTooBigForThePeer(t *testing.T) {
+	e, f := listen(t, nil, "127.0.0.1:0"), listen(t, &Config{ReceiveBuffer: 32 << 10}, "127.0.0.1:0")
+	a, b := connect(t, e, f, f.Addrs())
+	if err := a.Send(t.Context(), Message{Data: make([]byte, 100_000)}); !errors.Is(err, ErrTooBig) {
+		t.Errorf("Send: %v", err)
+	}
+	if err := a.Send(t.Context(), Message{}); !errors.Is(err, ErrEmpty) {
+		t.Errorf("Send of nothing: %v", err)
+	}
+	transfer(t, a, b, 100_000, a.Peer().MaxMessage)
+}
+
 // relay passes datagrams between one client and a server, until silent.
 type relay struct {
 	conn   *net.UDPConn

@@ -322,6 +322,7 @@ type PeerInfo struct {
 	Silent                bool // it listed no addresses
 	Adaptation            uint32
 	OutStreams, InStreams uint16 // usable, from here and from there
+	MaxMessage            int    // octets that it can put together
 }
 
 // Peer returns what the handshake said of the peer.
@@ -333,6 +334,7 @@ func (a *Assoc) Peer() PeerInfo {
 		Adaptation: a.peer.adaptation,
 		OutStreams: a.peer.outStreams,
 		InStreams:  a.peer.inStreams,
+		MaxMessage: min(a.peer.maxMessage, MaxMessage),
 	}
 }
 
