@@ -3,7 +3,6 @@ package udp
 import (
 	"encoding/binary"
 	"errors"
-	"net"
 	"net/netip"
 	"unsafe"
 
@@ -49,31 +48,6 @@ func (s *Socket) bindToDevice(fd int, a netip.Addr) {
 	if err := unix.SetsockoptString(fd, unix.SOL_SOCKET, unix.SO_BINDTODEVICE, name); err != nil {
 		s.Notice = "cannot bind " + a.String() + " to its device " + name + ": " + err.Error() + "; it leaves by whatever route the kernel prefers"
 	}
-}
-
-// device returns the name of the device that has an address, "" when that is
-// no uplink: loopback and dummy devices carry addresses that are reached over
-// others.
-func device(a netip.Addr) string {
-	ifaces, err := net.Interfaces()
-	if err != nil {
-		return ""
-	}
-	for _, i := range ifaces {
-		if i.Flags&net.FlagLoopback != 0 || len(i.HardwareAddr) == 0 && i.Flags&net.FlagPointToPoint == 0 || i.Flags&net.FlagBroadcast == 0 && i.Flags&net.FlagPointToPoint == 0 {
-			continue
-		}
-		addrs, err := i.Addrs()
-		if err != nil {
-			continue
-		}
-		for _, x := range addrs {
-			if p, err := netip.ParsePrefix(x.String()); err == nil && p.Addr().Unmap() == a {
-				return i.Name
-			}
-		}
-	}
-	return ""
 }
 
 // segmented appends the control message that has the kernel cut a send into
