@@ -3,14 +3,12 @@ package e2e
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"sync"
 	"testing"
-
-	// The programs are built by a command that the test cache does not see:
-	// what they are made of has the tests run again when it changes.
-	_ "github.com/sctpmh/mh/internal/gateway"
-	_ "github.com/sctpmh/mh/internal/proxy"
 
 	"github.com/sctpmh/mh/internal/lab"
 	"github.com/sctpmh/mh/internal/testnet"
@@ -38,6 +36,18 @@ func build() (env []string, cleanup func(), err error) {
 	return []string{"MH_E2E_BIN=" + dir}, cleanup, nil
 }
 
+// watchSources looks at every source file once. The programs are built by a
+// command of which the test cache knows nothing; what a test looked at has it
+// run again when it changes.
+var watchSources = sync.OnceValue(func() error {
+	return filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && (filepath.Ext(path) == ".go" || d.Name() == "go.sum") {
+			_, err = os.Stat(path)
+		}
+		return err
+	})
+})
+
 // scene is a lab with both daemons and a server.
 type scene struct {
 	*lab.Lab
@@ -62,6 +72,9 @@ func newScene(t *testing.T, prepare func(*lab.Lab)) *scene {
 // newSceneWith starts everything with the options that prepare returns.
 func newSceneWith(t *testing.T, prepare func(*lab.Lab) options) *scene {
 	t.Helper()
+	if err := watchSources(); err != nil {
+		t.Fatal(err)
+	}
 	l, err := lab.New(bin, 12_500_000)
 	if err != nil {
 		t.Fatal(err)
