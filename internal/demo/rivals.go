@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 
 	"github.com/sctpmh/mh/internal/lab"
 	"github.com/sctpmh/mh/internal/testnet"
@@ -23,10 +24,12 @@ func rivals(l *lab.Lab) []download {
 // rival downloads from a server at the site's first address.
 func rival(ctx context.Context, l *lab.Lab, w io.Writer, multipath bool) error {
 	if multipath {
-		if err := l.Laptop.UseMPTCP(true); err != nil {
+		// The connection is made over ISP A; the site announces its IPv4
+		// address at ISP B, to which a subflow over ISP B can be made.
+		if err := l.Laptop.UseMPTCP(); err != nil {
 			return err
 		}
-		if err := l.Site.UseMPTCP(false); err != nil {
+		if err := l.Site.UseMPTCP(l.Site.Addrs()[2]); err != nil {
 			return err
 		}
 	}
@@ -34,12 +37,13 @@ func rival(ctx context.Context, l *lab.Lab, w io.Writer, multipath bool) error {
 	err := l.Site.Do(func() (err error) {
 		var lc net.ListenConfig
 		lc.SetMultipathTCP(multipath)
-		ln, err = lc.Listen(ctx, "tcp", net.JoinHostPort(l.Site.Addrs()[0].String(), "0"))
+		ln, err = lc.Listen(ctx, "tcp4", ":0") // subflows come to other addresses
 		return err
 	})
 	if err != nil {
 		return err
 	}
+	server := netip.AddrPortFrom(l.Site.Addrs()[0], uint16(ln.Addr().(*net.TCPAddr).Port)).String()
 	m := w.(*meter)
 	s := &http.Server{Handler: handler(m.size)}
 	go func() { _ = s.Serve(ln) }() // ends with Close
@@ -48,7 +52,7 @@ func rival(ctx context.Context, l *lab.Lab, w io.Writer, multipath bool) error {
 		err = l.Laptop.Do(func() error {
 			var d net.Dialer
 			d.SetMultipathTCP(multipath)
-			c, err = d.DialContext(ctx, "tcp", ln.Addr().String())
+			c, err = d.DialContext(ctx, "tcp", server)
 			return err
 		})
 		return c, err

@@ -25,8 +25,7 @@ const (
 	mptcpAddr6      = 4
 	mptcpAddrFlags  = 6
 
-	mptcpSignal  = 1
-	mptcpSubflow = 2
+	mptcpSignal = 1
 )
 
 // HasMPTCP reports whether the kernel has MultiPath TCP switched on.
@@ -35,13 +34,9 @@ func HasMPTCP() bool {
 	return err == nil && len(b) > 0 && b[0] == '1'
 }
 
-// UseMPTCP has MultiPath TCP use all of the host's addresses: for subflows of
-// its own connections, or announced to those who connect.
-func (h *Host) UseMPTCP(dials bool) error {
-	flags := uint32(mptcpSignal)
-	if dials {
-		flags = mptcpSubflow
-	}
+// UseMPTCP lets MultiPath TCP of the host make subflows to the addresses that
+// peers announce, and announces some of its own to those who connect.
+func (h *Host) UseMPTCP(announce ...netip.Addr) error {
 	return h.Do(func() error {
 		f, err := netlink.GenlFamilyGet("mptcp_pm")
 		if err != nil {
@@ -52,8 +47,8 @@ func (h *Host) UseMPTCP(dials bool) error {
 		if err := mptcp(f, mptcpSetLimits, accept, limits); err != nil {
 			return fmt.Errorf("%s: MPTCP limits: %w", h.Name, err)
 		}
-		for _, a := range h.Addrs() {
-			if err := mptcp(f, mptcpAddAddr, mptcpAddr(a, flags)); err != nil {
+		for _, a := range announce {
+			if err := mptcp(f, mptcpAddAddr, mptcpAddr(a)); err != nil {
 				return fmt.Errorf("%s: MPTCP address %v: %w", h.Name, a, err)
 			}
 		}
@@ -61,7 +56,7 @@ func (h *Host) UseMPTCP(dials bool) error {
 	})
 }
 
-func mptcpAddr(a netip.Addr, flags uint32) *nl.RtAttr {
+func mptcpAddr(a netip.Addr) *nl.RtAttr {
 	family, attr := uint16(unix.AF_INET), mptcpAddr4
 	if a.Is6() {
 		family, attr = unix.AF_INET6, mptcpAddr6
@@ -69,7 +64,7 @@ func mptcpAddr(a netip.Addr, flags uint32) *nl.RtAttr {
 	addr := nl.NewRtAttr(mptcpAttrAddr|unix.NLA_F_NESTED, nil)
 	addr.AddRtAttr(mptcpAddrFamily, binary.NativeEndian.AppendUint16(nil, family))
 	addr.AddRtAttr(attr, a.AsSlice())
-	addr.AddRtAttr(mptcpAddrFlags, nl.Uint32Attr(flags))
+	addr.AddRtAttr(mptcpAddrFlags, nl.Uint32Attr(mptcpSignal))
 	return addr
 }
 
