@@ -5,9 +5,13 @@
 //
 // A provider forwards with the kernel's own router. To cut a direction it gets
 // a blackhole route for the hosts in that direction: packets vanish without a
-// sign, and the carrier stays up, which is the hard case. TUN devices, which
-// could add delay and loss, are not for ordinary users on most machines, and
-// the demo has to run for everybody.
+// sign, and the carrier stays up, which is the hard case. Delay, jitter and
+// loss come from lines through which packets are pumped with packet sockets
+// (see Line): those are free in any user namespace, TUN devices and netem are
+// not there for everybody.
+//
+// Nothing outlives Close, and nothing outlives the process: the namespaces are
+// held by descriptors, and commands inside are killed with their parent.
 package testnet
 
 import (
@@ -18,6 +22,9 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
+	"sync"
+	"syscall"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -26,12 +33,16 @@ import (
 
 // A Net is a set of hosts and providers. Close removes all of it.
 type Net struct {
-	hosts []*Host
+	hosts  []*Host
+	cables int
+	closed chan struct{}  // closed by Close
+	wg     sync.WaitGroup // what has to end before Close returns
 }
 
 // A Host is a network namespace.
 type Host struct {
 	Name  string
+	net   *Net
 	ns    netns.NsHandle
 	nl    *netlink.Handle
 	links []*Link
@@ -41,8 +52,19 @@ type Host struct {
 type Link struct {
 	Device string
 	Addrs  []netip.Addr // IPv4, then IPv6
-	isp    *ISP
+
+	host   *Host        // whose link it is
+	near   netlink.Link // the host's end
 	far    netlink.Link // the provider's end
+	edge   end          // what the host's end is plugged into: far, or a line's end
+	prefix [2]string    // the host's addresses
+	router [2]string    // the provider's
+}
+
+// An end is a device in a namespace.
+type end struct {
+	host *Host
+	link netlink.Link
 }
 
 // An ISP is a provider: a router with subnets of its own.
@@ -50,16 +72,23 @@ type ISP struct {
 	host  *Host
 	index int
 	rate  uint64 // octets a second each way, 0: any
+	line  Line
+	lines *Host // where packets of lines are pumped; nil without
 	links []*Link
-	ends  []*Host // whose links they are
 }
 
 // New returns an empty network.
-func New() *Net { return &Net{} }
+func New() *Net { return &Net{closed: make(chan struct{})} }
 
-// Close removes every namespace. What still runs inside keeps its own until it
-// ends.
+// Close kills what still runs inside and removes every namespace.
 func (n *Net) Close() {
+	select {
+	case <-n.closed:
+		return
+	default:
+	}
+	close(n.closed)
+	n.wg.Wait()
 	for _, h := range n.hosts {
 		h.nl.Close()
 		h.ns.Close()
@@ -78,7 +107,7 @@ func (n *Net) Host(name string) (*Host, error) {
 		ns.Close()
 		return nil, fmt.Errorf("netlink in %s: %w", name, err)
 	}
-	h := &Host{Name: name, ns: ns, nl: nl}
+	h := &Host{Name: name, net: n, ns: ns, nl: nl}
 	n.hosts = append(n.hosts, h)
 	// Duplicate address detection would hold addresses back for a second.
 	err = h.Do(func() error {
@@ -106,6 +135,9 @@ func newNamespace() (ns netns.NsHandle, err error) {
 		ns, err = netns.Get()
 		return err
 	})
+	if errors.Is(err, unix.EPERM) {
+		err = fmt.Errorf("%w: %w", ErrForbidden, err)
+	}
 	return ns, err
 }
 
@@ -124,15 +156,43 @@ func onThread(f func() error) error {
 // belong to the host; goroutines that it starts do not.
 func (h *Host) Do(f func() error) error {
 	return onThread(func() error {
-		if err := netns.Set(h.ns); err != nil {
-			return fmt.Errorf("enter %s: %w", h.Name, err)
+		if err := h.enter(); err != nil {
+			return err
 		}
 		return f()
 	})
 }
 
-// Start starts a command inside the host.
-func (h *Host) Start(cmd *exec.Cmd) error { return h.Do(cmd.Start) }
+// enter moves the current thread into the host.
+func (h *Host) enter() error {
+	if err := netns.Set(h.ns); err != nil {
+		return fmt.Errorf("enter %s: %w", h.Name, err)
+	}
+	return nil
+}
+
+// Start starts a command inside the host. It is killed when the network is
+// closed or this process ends, however that happens.
+func (h *Host) Start(cmd *exec.Cmd) error {
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	// The kernel sends it when the thread that started the command ends.
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+	started := make(chan error)
+	h.net.wg.Go(func() { // ends with the network
+		runtime.LockOSThread() // never unlocked, so the thread goes too
+		err := h.enter()
+		if err == nil {
+			err = cmd.Start()
+		}
+		started <- err
+		if err == nil {
+			<-h.net.closed
+		}
+	})
+	return <-started
+}
 
 // Listen opens a TCP listener inside the host.
 func (h *Host) Listen(addr string) (l net.Listener, err error) {
@@ -183,55 +243,98 @@ func (n *Net) ISP(name string, index int, rate uint64) (*ISP, error) {
 // provider and routes to everything behind it.
 func (p *ISP) Attach(h *Host) (*Link, error) {
 	sub := len(p.links) + 1
-	device := fmt.Sprintf("isp%d", p.index)
-	far := fmt.Sprintf("host%d", sub)
-	veth := &netlink.Veth{
-		LinkAttrs: netlink.LinkAttrs{Name: device, Namespace: netlink.NsFd(int(h.ns)), TxQLen: 1000},
-		PeerName:  far, PeerNamespace: netlink.NsFd(int(p.host.ns)),
+	l := &Link{
+		Device: fmt.Sprintf("isp%d", p.index), host: h,
+		prefix: [2]string{fmt.Sprintf("10.%d.%d.2/24", p.index, sub), fmt.Sprintf("fd00:%d:%d::2/64", p.index, sub)},
+		router: [2]string{fmt.Sprintf("10.%d.%d.1/24", p.index, sub), fmt.Sprintf("fd00:%d:%d::1/64", p.index, sub)},
 	}
-	if err := netlink.LinkAdd(veth); err != nil {
-		return nil, fmt.Errorf("link %s to %s: %w", h.Name, p.host.Name, err)
-	}
-	near, err := h.nl.LinkByName(device)
-	if err != nil {
-		return nil, err
-	}
-	farLink, err := p.host.nl.LinkByName(far)
-	if err != nil {
-		return nil, err
-	}
-	l := &Link{Device: device, isp: p, far: farLink}
-	router := []string{fmt.Sprintf("10.%d.%d.1/24", p.index, sub), fmt.Sprintf("fd00:%d:%d::1/64", p.index, sub)}
-	own := []string{fmt.Sprintf("10.%d.%d.2/24", p.index, sub), fmt.Sprintf("fd00:%d:%d::2/64", p.index, sub)}
-	if err := errors.Join(p.host.address(farLink, router), h.address(near, own)); err != nil {
-		return nil, err
-	}
-	for i, a := range own {
+	for _, a := range l.prefix {
 		l.Addrs = append(l.Addrs, netip.MustParsePrefix(a).Addr())
-		if err := h.defaultRoute(near, netip.MustParsePrefix(router[i]).Addr(), p.index); err != nil {
-			return nil, err
-		}
+	}
+	if err := p.wire(l, fmt.Sprintf("host%d", sub)); err != nil {
+		return nil, err
+	}
+	if err := p.host.address(l.far, l.router); err != nil {
+		return nil, err
+	}
+	if err := p.plugIn(l); err != nil {
+		return nil, err
 	}
 	if p.rate > 0 {
-		if err := p.host.limit(farLink, p.rate); err != nil {
+		if err := p.host.limit(l.far, p.rate); err != nil {
 			return nil, err
 		}
 	}
 	h.links = append(h.links, l)
 	p.links = append(p.links, l)
-	p.ends = append(p.ends, h)
 	return l, nil
 }
 
+// wire joins the link's two ends, directly or by a line.
+func (p *ISP) wire(l *Link, far string) (err error) {
+	if p.lines == nil {
+		l.near, l.far, err = p.host.net.cable(l.host, l.Device, p.host, far)
+		l.edge = end{p.host, l.far}
+		return err
+	}
+	var a, b netlink.Link
+	if l.near, a, err = p.host.net.cable(l.host, l.Device, p.lines, far+"-near"); err != nil {
+		return err
+	}
+	if b, l.far, err = p.host.net.cable(p.lines, far+"-far", p.host, far); err != nil {
+		return err
+	}
+	l.edge = end{p.lines, a}
+	// A burst that the kernel leaves in one piece would be lost as one.
+	if err := errors.Join(l.host.nl.LinkSetGSOMaxSegs(l.near, 1), p.host.nl.LinkSetGSOMaxSegs(l.far, 1)); err != nil {
+		return fmt.Errorf("%s: segments: %w", p.host.Name, err)
+	}
+	return p.pump(a, b)
+}
+
+// cable makes a pair of devices that are joined. The kernel counts devices
+// anew in each namespace, and where both ends have the same number it takes up
+// to a second to notice a carrier: numbers from 1000 are this network's own.
+func (n *Net) cable(a *Host, aName string, b *Host, bName string) (la, lb netlink.Link, err error) {
+	n.cables++
+	veth := &netlink.Veth{
+		LinkAttrs: netlink.LinkAttrs{Name: aName, Index: 1000 + n.cables, Namespace: netlink.NsFd(int(a.ns)), TxQLen: 1000},
+		PeerName:  bName, PeerNamespace: netlink.NsFd(int(b.ns)),
+	}
+	if err := netlink.LinkAdd(veth); err != nil {
+		return nil, nil, fmt.Errorf("link %s to %s: %w", a.Name, b.Name, err)
+	}
+	if la, err = a.nl.LinkByName(aName); err != nil {
+		return nil, nil, fmt.Errorf("%s: %s: %w", a.Name, aName, err)
+	}
+	if lb, err = b.nl.LinkByName(bName); err != nil {
+		return nil, nil, fmt.Errorf("%s: %s: %w", b.Name, bName, err)
+	}
+	return la, lb, nil
+}
+
+// plugIn brings the host's end up, with its addresses and routes.
+func (p *ISP) plugIn(l *Link) error {
+	if err := l.host.address(l.near, l.prefix); err != nil {
+		return err
+	}
+	for _, r := range l.router {
+		if err := l.host.defaultRoute(l.near, netip.MustParsePrefix(r).Addr(), p.index); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // address gives a link its addresses and brings it up.
-func (h *Host) address(l netlink.Link, prefixes []string) error {
+func (h *Host) address(l netlink.Link, prefixes [2]string) error {
 	for _, p := range prefixes {
 		a, err := netlink.ParseAddr(p)
 		if err != nil {
 			return err
 		}
 		a.Flags = unix.IFA_F_NODAD
-		if err := h.nl.AddrAdd(l, a); err != nil {
+		if err := h.nl.AddrReplace(l, a); err != nil {
 			return fmt.Errorf("%s: address %s: %w", h.Name, p, err)
 		}
 	}
@@ -249,7 +352,7 @@ func (h *Host) defaultRoute(l netlink.Link, via netip.Addr, index int) error {
 	routes := []*net.IPNet{everything, providerNet(via, index)}
 	for _, dst := range routes {
 		r := &netlink.Route{LinkIndex: l.Attrs().Index, Dst: dst, Gw: via.AsSlice(), Priority: 100 + index}
-		if err := h.nl.RouteAdd(r); err != nil {
+		if err := h.nl.RouteReplace(r); err != nil {
 			return fmt.Errorf("%s: route to %v: %w", h.Name, dst, err)
 		}
 	}
@@ -296,8 +399,8 @@ func (p *ISP) Cut(to ...*Host) error { return p.blackhole(to, p.host.nl.RouteAdd
 func (p *ISP) Restore(to ...*Host) error { return p.blackhole(to, p.host.nl.RouteDel) }
 
 func (p *ISP) blackhole(to []*Host, do func(*netlink.Route) error) error {
-	for i, l := range p.links {
-		if len(to) > 0 && !contains(to, p.ends[i]) {
+	for _, l := range p.links {
+		if len(to) > 0 && !slices.Contains(to, l.host) {
 			continue
 		}
 		for _, a := range l.Addrs {
@@ -311,41 +414,52 @@ func (p *ISP) blackhole(to []*Host, do func(*netlink.Route) error) error {
 	return nil
 }
 
-func contains(hosts []*Host, h *Host) bool {
-	for _, x := range hosts {
-		if x == h {
-			return true
+// linkTo returns the link to a host.
+func (p *ISP) linkTo(h *Host) (*Link, error) {
+	for _, l := range p.links {
+		if l.host == h {
+			return l, nil
 		}
 	}
-	return false
+	return nil, fmt.Errorf("%s has no link to %s", h.Name, p.host.Name)
 }
 
 // Carrier takes a host's link to the provider down, or up again, at the
 // provider's end: the host sees its carrier go.
 func (p *ISP) Carrier(h *Host, up bool) error {
-	for i, l := range p.links {
-		if p.ends[i] != h {
-			continue
-		}
-		if up {
-			return p.host.nl.LinkSetUp(l.far)
-		}
-		return p.host.nl.LinkSetDown(l.far)
+	l, err := p.linkTo(h)
+	if err != nil {
+		return err
 	}
-	return fmt.Errorf("%s has no link to %s", h.Name, p.host.Name)
+	if up { // the router has lost its IPv6 address if that is its own device
+		return errors.Join(l.edge.host.nl.LinkSetUp(l.edge.link), p.host.address(l.far, l.router))
+	}
+	return l.edge.host.nl.LinkSetDown(l.edge.link)
+}
+
+// Device switches a host's own device for the provider off, or on again, as a
+// user does with Wi-Fi: the kernel forgets its routes and IPv6 addresses while
+// it is off.
+func (p *ISP) Device(h *Host, on bool) error {
+	l, err := p.linkTo(h)
+	if err != nil {
+		return err
+	}
+	if on {
+		return p.plugIn(l)
+	}
+	return h.nl.LinkSetDown(l.near)
 }
 
 // Octets returns how many octets the provider has passed to a host.
 func (p *ISP) Octets(h *Host) (uint64, error) {
-	for i, l := range p.links {
-		if p.ends[i] != h {
-			continue
-		}
-		far, err := p.host.nl.LinkByIndex(l.far.Attrs().Index)
-		if err != nil {
-			return 0, err
-		}
-		return far.Attrs().Statistics.TxBytes, nil
+	l, err := p.linkTo(h)
+	if err != nil {
+		return 0, err
 	}
-	return 0, fmt.Errorf("%s has no link to %s", h.Name, p.host.Name)
+	far, err := p.host.nl.LinkByIndex(l.far.Attrs().Index)
+	if err != nil {
+		return 0, err
+	}
+	return far.Attrs().Statistics.TxBytes, nil
 }
