@@ -40,10 +40,11 @@ func demoCommand(code *int) *cobra.Command {
 		Short: "watch a download go on while one provider and then the other goes dark",
 		Args:  daemon.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			if megabytes < 1 || megabytes > 10_000 {
-				return &daemon.UsageError{Err: fmt.Errorf("--size %d: want 1 to 10000 megabytes", megabytes)}
+			const mega = 1_000_000
+			if megabytes < demo.MinSize/mega || megabytes > demo.MaxSize/mega {
+				return &daemon.UsageError{Err: fmt.Errorf("--size %d: want %d to %d megabytes", megabytes, demo.MinSize/mega, demo.MaxSize/mega)}
 			}
-			o.Size = megabytes * 1_000_000
+			o.Size = megabytes * mega
 			*code = demo.Run(o)
 			return nil
 		},

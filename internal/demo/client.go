@@ -54,7 +54,8 @@ func proxied(l *lab.Lab) download {
 	if curl, err := exec.LookPath("curl"); err == nil {
 		return download{"mh", "curl", func(ctx context.Context, w io.Writer) error {
 			var complaint bytes.Buffer
-			cmd := exec.CommandContext(ctx, curl, "-sS", "--fail", "--noproxy", "", "-x", "socks5h://127.0.0.1:1080", fileURL)
+			// -q: whatever the user has in .curlrc is not for this.
+			cmd := exec.CommandContext(ctx, curl, "-q", "-sS", "--fail", "--noproxy", "", "-x", "socks5h://127.0.0.1:1080", fileURL)
 			cmd.Stdout, cmd.Stderr = w, &complaint
 			if err := l.Laptop.Start(cmd); err != nil {
 				return err

@@ -10,7 +10,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/sctpmh/mh/internal/lab"
@@ -30,18 +33,30 @@ const (
 	// rate is that of each provider's links, in octets a second: 50 Mbit/s.
 	rate = 50_000_000 / 8
 
-	// darkness is how long a provider stays silent.
-	darkness = 4 * time.Second
-
 	// stallLimit is the longest pause that a user may see.
 	stallLimit = time.Second
 
-	// Patience bounds a download that does not go on.
-	patience = 75 * time.Second
+	// MinSize is the smallest file in octets whose download leaves time for
+	// two failovers, MaxSize the largest that somebody may want to wait for.
+	MinSize = 20_000_000
+	MaxSize = 10_000_000_000
 )
 
 // cuts are when the providers go silent, as shares of the download.
 var cuts = [2]float64{0.2, 0.6}
+
+// ideal is how long the download takes over one link at its full rate.
+func (o Options) ideal() time.Duration {
+	return time.Duration(float64(o.Size) / rate * float64(time.Second))
+}
+
+// darkness is how long a provider stays silent: a fifth of the download, so
+// that the first is back well before the second goes, but not for longer than
+// makes the point.
+func (o Options) darkness() time.Duration { return min(o.ideal()/5, 4*time.Second) }
+
+// patience bounds a download that does not go on.
+func (o Options) patience() time.Duration { return 2*o.ideal() + 30*time.Second }
 
 // A Verdict is how a download went.
 type Verdict struct {
@@ -58,48 +73,69 @@ type Verdict struct {
 	Compared       []Verdict      `json:"compared,omitempty"`
 }
 
+// survived reports whether every octet came, with no pause that annoys.
+func (v Verdict) survived(size int64) bool {
+	return v.Error == "" && v.HashEqual && v.Bytes == size && v.LongestStallMS <= stallLimit.Milliseconds()
+}
+
+var errInterrupted = errors.New("interrupted")
+
 // Run is the whole demo. It returns the exit code.
 func Run(o Options) int {
-	if !testnet.Inside() {
-		code, err := testnet.Reexec()
-		if errors.Is(err, testnet.ErrForbidden) {
-			fmt.Fprintf(os.Stderr, "mh demo: %v\nThe demo needs two network namespaces, and this system lets ordinary users make none. Run it as root instead:\n\n\tsudo %s\n\n", err, commandLine())
-			return 1
-		}
-		if err != nil {
-			fmt.Fprintln(os.Stderr, "mh demo:", err)
-		}
-		return code
+	code, err := 1, error(nil)
+	if testnet.Inside() {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		code, err = o.inside(ctx)
+	} else {
+		code, err = testnet.Reexec()
 	}
-	v, err := o.run()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "mh demo:", err)
-		return 1
+		code = 1
+	}
+	if errors.Is(err, testnet.ErrForbidden) {
+		fmt.Fprint(os.Stderr, advice(os.Geteuid(), os.Args))
+	}
+	return code
+}
+
+// advice says what to do where network namespaces are forbidden.
+func advice(uid int, args []string) string {
+	const need = "The demo makes network namespaces of its own, and this system does not let "
+	if uid == 0 {
+		return need + "this process make any, although it is root:\nin a container, start that with --privileged.\n"
+	}
+	return need + "ordinary users make any. Run it as root instead:\n\n\tsudo " + strings.Join(args, " ") + "\n\n"
+}
+
+// inside runs the demo where namespaces can be made.
+func (o Options) inside(ctx context.Context) (code int, err error) {
+	if err := testnet.Allowed(); err != nil {
+		return 1, err
+	}
+	v, err := o.run(ctx)
+	if ctx.Err() != nil {
+		return 1, errInterrupted
+	}
+	if err != nil {
+		return 1, err
 	}
 	if o.JSON {
 		b, err := json.Marshal(v)
 		if err != nil {
-			fmt.Fprintln(os.Stderr, "mh demo:", err)
-			return 1
+			return 1, err
 		}
 		fmt.Fprintln(o.Out, string(b))
 	}
 	if !v.OK {
-		return 1
+		return 1, nil
 	}
-	return 0
-}
-
-func commandLine() string {
-	line := ""
-	for _, a := range os.Args {
-		line += " " + a
-	}
-	return line[1:]
+	return 0, nil
 }
 
 // run sets the scene and plays it.
-func (o Options) run() (Verdict, error) {
+func (o Options) run(ctx context.Context) (Verdict, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return Verdict{}, err
@@ -125,21 +161,24 @@ func (o Options) run() (Verdict, error) {
 			return Verdict{}, err
 		}
 	}
-	v := play(l, o, s, proxied(l))
+	v := play(ctx, l, o, s, proxied(l))
 	v.Moves = gw.Failovers()
 	v.Failovers = len(v.Moves)
-	v.OK = v.Error == "" && v.HashEqual && v.Bytes == o.Size && v.LongestStallMS <= stallLimit.Milliseconds() && v.Failovers >= 2
+	v.OK = v.survived(o.Size) && v.Failovers >= 2
 	s.verdict(v)
 	if o.Compare {
 		for _, rival := range rivals(l) {
+			if ctx.Err() != nil {
+				break
+			}
 			if err := l.ISP[0].Restore(); err != nil {
 				return v, err
 			}
 			if err := l.ISP[1].Restore(); err != nil {
 				return v, err
 			}
-			r := play(l, o, s, rival)
-			r.OK = r.Error == "" && r.HashEqual && r.LongestStallMS <= stallLimit.Milliseconds()
+			r := play(ctx, l, o, s, rival)
+			r.OK = r.survived(o.Size)
 			s.verdict(r)
 			v.Compared = append(v.Compared, r)
 		}
@@ -164,8 +203,8 @@ func startDaemons(l *lab.Lab) (gw *lab.Proc, err error) {
 }
 
 // play downloads once while the providers go dark in turn.
-func play(l *lab.Lab, o Options, s *screen, d download) Verdict {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+func play(ctx context.Context, l *lab.Lab, o Options, s *screen, d download) Verdict {
+	ctx, cancel := context.WithTimeout(ctx, o.patience())
 	defer cancel()
 	v := Verdict{Transport: d.transport, Client: d.client}
 	m := newMeter(o.Size)
@@ -203,7 +242,7 @@ func darken(ctx context.Context, l *lab.Lab, o Options, s *screen, m *meter) err
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(darkness):
+		case <-time.After(o.darkness()):
 		}
 		s.say("--- ISP %s is back\n", name)
 		if err := l.ISP[i].Restore(); err != nil {

@@ -49,22 +49,22 @@ type Lab struct {
 }
 
 // New makes the network; rate limits each link, in octets a second. bin is the
-// folder of the programs.
-func New(bin string, rate uint64) (*Lab, error) {
+// folder of the programs. lines, where given, are those of ISP A and B.
+func New(bin string, rate uint64, lines ...testnet.Line) (*Lab, error) {
 	l := &Lab{Net: testnet.New(), bin: bin}
 	dir, err := os.MkdirTemp("", "mh-lab-")
 	if err != nil {
 		return nil, err
 	}
 	l.Dir = dir
-	if err := l.build(rate); err != nil {
+	if err := l.build(rate, lines); err != nil {
 		l.Close()
 		return nil, err
 	}
 	return l, nil
 }
 
-func (l *Lab) build(rate uint64) (err error) {
+func (l *Lab) build(rate uint64, lines []testnet.Line) (err error) {
 	if l.Laptop, err = l.Net.Host("laptop"); err != nil {
 		return err
 	}
@@ -74,6 +74,11 @@ func (l *Lab) build(rate uint64) (err error) {
 	for i, name := range []string{"isp-a", "isp-b"} {
 		if l.ISP[i], err = l.Net.ISP(name, i+1, rate); err != nil {
 			return err
+		}
+		if i < len(lines) {
+			if err := l.ISP[i].Degrade(lines[i]); err != nil {
+				return err
+			}
 		}
 		for _, h := range []*testnet.Host{l.Laptop, l.Site} {
 			if _, err := l.ISP[i].Attach(h); err != nil {
@@ -219,7 +224,9 @@ func (l *Lab) Start(h *testnet.Host, name string, args ...string) (*Proc, error)
 // read keeps the log, line by line.
 func (p *Proc) read(r io.Reader) {
 	defer close(p.done)
-	for s := bufio.NewScanner(r); s.Scan(); {
+	s := bufio.NewScanner(r)
+	s.Buffer(nil, maxLine)
+	for s.Scan() {
 		var line map[string]any
 		_ = json.Unmarshal(s.Bytes(), &line) // what is no JSON is kept as text
 		p.mu.Lock()
@@ -229,12 +236,12 @@ func (p *Proc) read(r io.Reader) {
 		p.more = make(chan struct{})
 		p.mu.Unlock()
 	}
+	_, _ = io.Copy(io.Discard, r) // a line too long must not stop the program
 	_ = p.cmd.Wait()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	close(p.more)
-	p.more = make(chan struct{})
 }
+
+// maxLine bounds a line of the log, such as one of a crash.
+const maxLine = 1 << 20
 
 // Log returns what the program wrote so far.
 func (p *Proc) Log() string {
@@ -333,30 +340,38 @@ func (l *Lab) DialSocks(host string, port int) (*net.TCPConn, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := connectSocks(c, host, port); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c.(*net.TCPConn), nil
+}
+
+// connectSocks asks the proxy at c for a host.
+func connectSocks(c net.Conn, host string, port int) error {
 	req := append([]byte{5, 1, 0, 5, 1, 0, 3, byte(len(host))}, host...)
 	req = append(req, byte(port>>8), byte(port))
 	if _, err := c.Write(req); err != nil {
-		return nil, err
+		return err
 	}
-	var answer [2 + 10]byte
+	var answer [6]byte // method, reply, and the bound address's type
 	if _, err := io.ReadFull(c, answer[:4]); err != nil {
-		return nil, fmt.Errorf("SOCKS: %w", err)
+		return fmt.Errorf("SOCKS: %w", err)
 	}
 	if answer[3] != 0 {
-		c.Close()
-		return nil, SocksError(answer[3])
+		return SocksError(answer[3])
 	}
-	if _, err := io.ReadFull(c, answer[4:6]); err != nil {
-		return nil, fmt.Errorf("SOCKS: %w", err)
+	if _, err := io.ReadFull(c, answer[4:]); err != nil {
+		return fmt.Errorf("SOCKS: %w", err)
 	}
-	rest := 4 + 2 // the bound address, IPv4 or IPv6, and port
+	rest := 4 + 2 // IPv4 and port
 	if answer[5] == 4 {
 		rest = 16 + 2
 	}
 	if _, err := io.CopyN(io.Discard, c, int64(rest)); err != nil {
-		return nil, err
+		return fmt.Errorf("SOCKS: %w", err)
 	}
-	return c.(*net.TCPConn), nil
+	return nil
 }
 
 // SocksError is a reply of RFC 1928 section 6 other than success.
