@@ -300,3 +300,35 @@ func TestProbesDoNotHideADeadPath(t *testing.T) {
 		}
 	}
 }
+
+// An uplink without a way out fails every send. That is reported each time,
+// and must not make packets: the report of a probe's failure would cause the
+// next probe at once, without end.
+func TestFailedSendsDoNotCauseSends(t *testing.T) {
+	n := newPair(t, Config{}, Config{})
+	n.connect()
+	n.send(n.a, 1, 5, 100)
+	n.advance(time.Second)
+	sent := 0
+	n.drop = func(s *side, on Pair, _ []byte) bool {
+		if s != n.a || on.Local.Addr() != aLocals[0].Addr() {
+			return false
+		}
+		if sent++; sent > 1000 {
+			t.Fatal("1,000 packets over an uplink without a way out")
+		}
+		s.assoc.LocalFailed(n.now, on.Local.Addr())
+		return true
+	}
+	for range 100 {
+		n.send(n.a, 1, 1, 100)
+		n.advance(20 * time.Millisecond)
+	}
+	n.wantMessages(n.b, time.Second, 105, 100)
+	if e := n.wantEvent(n.a, EventFailover).Failover; e.Cause != CauseInterface || e.Stall > 200*time.Millisecond {
+		t.Errorf("failover %+v", e)
+	}
+	if sent > 50 {
+		t.Errorf("%d packets in two seconds over an uplink without a way out", sent)
+	}
+}

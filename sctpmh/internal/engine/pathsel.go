@@ -89,15 +89,22 @@ func (a *Assoc) SetPrimary(now Time, on Pair) bool {
 
 // LocalFailed says that a local address or its link went away: its paths are
 // in doubt at once, without waiting for a timeout.
+//
+// It may be called for every packet that cannot leave: only news makes probes.
+// Were the failure of a probe to cause the next one, there would be no end.
 func (a *Assoc) LocalFailed(now Time, local netip.Addr) {
+	news := false
 	for _, p := range a.paths.all {
 		if p.pair.Local.Addr() == local && p.state == Active {
 			a.setState(p, PotentiallyFailed)
 			a.loseFlight(now, p)
+			news = true
 		}
 	}
-	a.probeAll(now)
-	a.reselect(now, CauseInterface)
+	if news {
+		a.probeAll(now)
+		a.reselect(now, CauseInterface)
+	}
 }
 
 // stallState measures what a failover cost.
