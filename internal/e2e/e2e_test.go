@@ -175,6 +175,8 @@ func TestTransferSurvives(t *testing.T) {
 		{"cut towards the site", func(s *scene) error { return s.ISP[0].Cut(s.Site) }},
 		{"cut towards the laptop", func(s *scene) error { return s.ISP[0].Cut(s.Laptop) }},
 		{"carrier lost at the laptop", func(s *scene) error { return s.ISP[0].Carrier(s.Laptop, false) }},
+		{"device switched off at the laptop", func(s *scene) error { return s.ISP[0].Device(s.Laptop, false) }},
+		{"device switched off at the site", func(s *scene) error { return s.ISP[0].Device(s.Site, false) }},
 		{"carrier lost at the site", func(s *scene) error { return s.ISP[0].Carrier(s.Site, false) }},
 	} {
 		t.Run(test.what, func(t *testing.T) {
