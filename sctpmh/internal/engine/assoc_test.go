@@ -332,3 +332,27 @@ func TestFailedSendsDoNotCauseSends(t *testing.T) {
 		t.Errorf("%d packets in two seconds over an uplink without a way out", sent)
 	}
 }
+
+// The end that verifies names permits addresses later than the other, whose
+// probes until then go unanswered. Once it does, both have the second path at
+// once, and not only when the next probe would be due.
+func TestPathIsConfirmedSoonAfterALatePermission(t *testing.T) {
+	for _, late := range []time.Duration{0, 5 * time.Millisecond, 30 * time.Millisecond, 90 * time.Millisecond, 300 * time.Millisecond, 4 * time.Second} {
+		n := newPair(t, Config{}, Config{})
+		n.a.assoc = n.a.ep.Dial(n.now, []Pair{onPath1, onPath2}, 5000)
+		n.advance(50 * time.Millisecond)
+		n.a.assoc.Permit(n.now, []netip.Addr{bLocals[0].Addr(), bLocals[1].Addr()})
+		n.advance(late)
+		n.b.assoc.Permit(n.now, []netip.Addr{aLocals[0].Addr(), aLocals[1].Addr()})
+		n.advance(200 * time.Millisecond)
+		for _, s := range []*side{n.a, n.b} {
+			on := onPath2
+			if s == n.b {
+				on = Pair{on.Remote, on.Local}
+			}
+			if p := s.assoc.paths.find(on); p == nil || p.state != Active {
+				t.Errorf("permitted %v later: the second path is not active at %s", late, s.name)
+			}
+		}
+	}
+}

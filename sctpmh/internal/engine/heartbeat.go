@@ -35,11 +35,16 @@ func (a *Assoc) probeNow(now Time, p *path) {
 // up its share: never more of them than there are such packets, and at most
 // one in each hearInterval.
 func (a *Assoc) heard(now Time, p *path) {
-	if now.Sub(p.hb.sentAt) >= hearInterval {
-		p.hb.timeout.stop()
-		p.hb.invited = true
-		p.hb.next.set(now)
+	at := now
+	if p.hb.sentAt != 0 {
+		// Soon after a probe it waits. To forget it would leave the path
+		// unproved for seconds: the earlier probe may have come before the
+		// peer permitted our address.
+		at = max(now, p.hb.sentAt.Add(hearInterval))
 	}
+	p.hb.timeout.stop()
+	p.hb.invited = true
+	p.hb.next.set(at)
 }
 
 const hearInterval = 100 * time.Millisecond
