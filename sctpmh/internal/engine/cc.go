@@ -36,6 +36,8 @@ type congestion struct {
 	// reduction: a loss of an earlier one belongs to the same event.
 	recovery   xmitNum
 	inRecovery bool
+
+	usedAt Time // when data was last sent
 }
 
 func newCongestion(algorithm CongestionControl, mtu int, v4 bool) congestion {
@@ -80,6 +82,22 @@ func (c *congestion) ack(now Time, d ackedData, mtu int) {
 	default:
 		c.cwnd = c.cubic.grow(now, c.cwnd, d.octets, d.srtt, mtu)
 	}
+}
+
+// use notes that data is sent now. When nothing was in flight, the window was
+// halved for each timeout since it was last used: the network may have changed
+// (section 7.2.1, "While the endpoint does not transmit data on a given
+// transport address"). ssthresh remembers the window, but a slow start that met
+// no loss is not ended for it.
+func (c *congestion) use(now Time, idle bool, rto time.Duration, mtu int) {
+	if gap := now.Sub(c.usedAt); idle && c.usedAt != 0 && gap >= rto {
+		c.ssthresh = max(c.ssthresh, c.cwnd)
+		for ; gap >= rto && c.cwnd > 4*mtu; gap -= rto {
+			c.cwnd = max(c.cwnd/2, 4*mtu)
+		}
+		c.cubic.idle(c.usedAt)
+	}
+	c.usedAt = now
 }
 
 // ackedXmit ends fast recovery when a transmission made after its start is

@@ -65,6 +65,37 @@ func TestUnusedWindowDoesNotGrow(t *testing.T) {
 	c.wantWindow("application-limited", 4, 4)
 }
 
+// "the cwnd of the transport address SHOULD be adjusted to max(cwnd / 2, 4 *
+// PMDCS) once per RTO", and what was known of the path is not forgotten.
+func TestIdleWindowDecays(t *testing.T) {
+	const rto = 200 * time.Millisecond
+	c := newCCTest(t, CUBIC, 50*time.Millisecond)
+	for range 4 {
+		c.round(c.rtt)
+	}
+	c.lose()
+	c.wantWindow("at work", 44, 45)
+	use := func(after time.Duration, idle bool) {
+		c.now = c.now.Add(after)
+		c.c.use(c.now, idle, rto, ccMTU)
+	}
+	use(0, false)
+	use(rto-1, true)
+	c.wantWindow("idle for less than a timeout", 44, 45)
+	use(10*rto, false)
+	c.wantWindow("not idle, but waiting for acknowledgements", 44, 45)
+	use(2*rto, true)
+	c.wantWindow("idle for two timeouts", 11, 11)
+	if c.c.ssthresh < 44*ccMTU {
+		t.Errorf("ssthresh %d: it does not remember the window", c.c.ssthresh)
+	}
+	use(100*rto, true)
+	c.wantWindow("idle for long", 4, 4)
+	c.c.timeout(c.now, ccMTU)
+	use(100*rto, true)
+	c.wantWindow("idle after a timeout", 1, 1)
+}
+
 // One reduction for all losses of a round trip.
 func TestOneReductionForOneEvent(t *testing.T) {
 	c := newCCTest(t, NewReno, 50*time.Millisecond)

@@ -53,6 +53,7 @@ func (a *Assoc) pollData(now Time, buf []byte) ([]byte, Pair, bool) {
 	if !ok {
 		return buf, Pair{}, false
 	}
+	p.cc.use(now, p.flight == 0, p.rto.rto, maxPacket)
 	start := len(buf)
 	b := a.beginPacket(buf, a.peer.tag)
 	if room := a.cfg.packetLimit() - commonHeader - cost; a.sack.pending() && room >= a.sackLen(bundledGaps) {

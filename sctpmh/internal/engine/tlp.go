@@ -64,6 +64,7 @@ func (a *Assoc) sendProbe(now Time, p *path) {
 	// By the time p is given up it is known which of the others live.
 	a.probeNow(now, p)
 	a.probeAll(now)
+	q.cc.use(now, q.flight == 0, q.rto.rto, maxPacket)
 	b := a.beginPacket(nil, a.peer.tag)
 	last := 0
 	for p.loss.count > 0 {
