@@ -61,6 +61,7 @@ func (a *Assoc) handleSack(now Time, c wire.Chunk) {
 	}
 	a.peer.lastSack = now
 	a.ack = ackState{paths: a.ack.paths[:0]}
+	a.noteDuplicates(s)
 	a.ackCumulative(now, s.CumTSN)
 	reported := 0
 	for i := range s.NumGaps() {
@@ -107,6 +108,7 @@ func (a *Assoc) ackChunk(now Time, t wire.TSN, c *sentChunk) {
 	k.latest = max(k.latest, c.xmit)
 	p.loss.arrived(now, c, p.rto.minRTT)
 	p.cc.ackedXmit(c.xmit)
+	a.acquit(now, c)
 	a.flight.markAcked(t)
 }
 

@@ -83,6 +83,7 @@ type Stats struct {
 	ChunksSent, SacksSent, Heartbeats uint64
 	Retransmits                       uint64 // chunks sent again
 	FastRetransmits                   uint64 // chunks found lost before a timeout
+	Undone                            uint64 // reductions of a window taken back: nothing was lost
 	Timeouts                          uint64 // expiries of T3-rtx
 	TailProbes                        uint64 // chunks sent again before either
 	Failovers                         uint64

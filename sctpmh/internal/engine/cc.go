@@ -38,6 +38,7 @@ type congestion struct {
 	inRecovery bool
 
 	usedAt Time // when data was last sent
+	undo   undo
 }
 
 func newCongestion(algorithm CongestionControl, mtu int, v4 bool) congestion {
@@ -109,14 +110,16 @@ func (c *congestion) ackedXmit(x xmitNum) {
 }
 
 // lost shrinks the window, once for all losses of one round trip. x is the
-// lost transmission, next the number of the one to come.
-func (c *congestion) lost(now Time, x, next xmitNum, mtu int) {
+// lost transmission, next the number of the one to come. It reports whether
+// this was the first loss of its round trip.
+func (c *congestion) lost(now Time, x, next xmitNum, mtu int) bool {
 	if c.inRecovery && x < c.recovery {
-		return
+		return false
 	}
 	c.reduce(now, mtu)
 	c.cwnd = c.ssthresh
 	c.inRecovery, c.recovery = true, next
+	return true
 }
 
 // timeout starts over after T3-rtx expired (section 7.2.3): "cwnd = 1 *
@@ -130,6 +133,7 @@ func (c *congestion) timeout(now Time, mtu int) {
 
 // reduce sets ssthresh for a loss.
 func (c *congestion) reduce(now Time, mtu int) {
+	c.undo.begin(c)
 	if c.algorithm == NewReno {
 		c.ssthresh = max(c.cwnd/2, 4*mtu)
 		c.reno = reno{}

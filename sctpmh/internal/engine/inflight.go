@@ -21,7 +21,10 @@ type sentChunk struct {
 	msg       *outMessage
 	off, size int32 // the payload is msg.Data[off : off+size]
 	state     sentState
+	doubled   bool // the peer has it twice
 	retries   uint16
+	lossEvent lossEvent // when it was taken for lost
+	lostOn    *path     // and the path whose window that reduced
 
 	// Of the last transmission.
 	path   *path

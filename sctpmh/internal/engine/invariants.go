@@ -40,6 +40,9 @@ func (a *Assoc) checkFlight() error {
 		if p.flight != flight[i] {
 			return fmt.Errorf("flight of %v is %d, its chunks are %d", p.pair, p.flight, flight[i])
 		}
+		if u := &p.cc.undo; u.acquitted > u.suspected {
+			return fmt.Errorf("path %v: %d of %d losses undone", p.pair, u.acquitted, u.suspected)
+		}
 		if p.flight < 0 || p.cc.cwnd < maxPacket {
 			return fmt.Errorf("path %v: flight %d, cwnd %d", p.pair, p.flight, p.cc.cwnd)
 		}

@@ -21,6 +21,8 @@ type lossState struct {
 	rtt       time.Duration
 
 	reordered bool     // an earlier one arrived after a later one
+	widened   int      // reordering windows added because chunks came even later
+	recent    int      // loss events until that is forgotten
 	later     int      // chunks that arrived though the head was sent before them
 	t3        deadline // RFC 9260 section 6.3.2
 	probe     tailProbe
@@ -55,7 +57,27 @@ func (l *lossState) reorderWindow(r *rtoState) time.Duration {
 	if !l.reordered && l.later >= reorderPackets {
 		return 0
 	}
-	return max(r.minRTT/4, clockGranularity)
+	return max(min(time.Duration(1+l.widened)*r.minRTT/4, r.srtt), clockGranularity)
+}
+
+// widenedFor is how many loss events the reordering window stays widened (RFC
+// 8985 section 6.2 step 4, reo_wnd_persist).
+const widenedFor = 16
+
+// late widens the reordering window: what was taken for lost was not.
+func (l *lossState) late() {
+	l.reordered = true
+	l.widened++
+	l.recent = widenedFor
+}
+
+// calm narrows it after enough true losses.
+func (l *lossState) calm() {
+	if l.recent > 0 {
+		if l.recent--; l.recent == 0 {
+			l.widened = 0
+		}
+	}
 }
 
 // detectLoss marks the chunks of a path that are overdue against later ones
@@ -73,9 +95,13 @@ func (a *Assoc) detectLoss(now Time, p *path) {
 			l.reorder.set(due)
 			return
 		}
-		p.cc.lost(now, c.xmit, a.flight.xmits+1, maxPacket)
+		if p.cc.lost(now, c.xmit, a.flight.xmits+1, maxPacket) {
+			l.calm()
+		}
 		a.stats.FastRetransmits++
-		a.flight.markLost(l.head)
+		t := l.head
+		a.flight.markLost(t)
+		a.suspect(t, p)
 	}
 	l.later = 0 // nothing in flight was sent before what arrived
 }
@@ -111,7 +137,14 @@ func (a *Assoc) expireT3(now Time, p *path) {
 	p.cc.timeout(now, maxPacket)
 	p.rto.backOff(&a.cfg)
 	a.stats.Timeouts++
-	a.loseFlight(now, p)
+	for p.loss.count > 0 {
+		t := p.loss.head
+		a.flight.markLost(t)
+		if a.flight.at(t).retries == 0 { // what a tail loss probe repeated proves nothing
+			a.suspect(t, p)
+		}
+	}
+	p.armT3(now, false)
 	p.loss.probe.sent = false
 	if a.peer.windowProbe && a.peer.lastSack >= p.lastSent {
 		// The peer answers but has no room. That is not the path's fault

@@ -13,14 +13,15 @@ import (
 )
 
 // A pair is two endpoints over a network of the test's own: every packet
-// takes delay, unless drop takes it. It is small so that a test can say
+// takes delay and what late adds, unless drop takes it. It is small so that a test can say
 // exactly what happens; whole networks are netsim's.
 type pair struct {
 	t     *testing.T
 	now   Time
 	delay time.Duration
 	drop  func(from *side, on Pair, packet []byte) bool
-	seen  []sighting // every packet sent
+	late  func(from *side, on Pair, packet []byte) time.Duration // added to delay
+	seen  []sighting                                             // every packet sent
 	queue []transit
 	a, b  *side
 }
@@ -134,7 +135,11 @@ func (n *pair) flush(s *side, poll func(Time, []byte) ([]byte, Pair, bool)) {
 		if !routed || n.drop != nil && n.drop(s, on, b) {
 			continue
 		}
-		n.queue = append(n.queue, transit{n.now.Add(n.delay), s.other, Pair{on.Remote, on.Local}, b})
+		delay := n.delay
+		if n.late != nil {
+			delay += n.late(s, on, b)
+		}
+		n.queue = append(n.queue, transit{n.now.Add(delay), s.other, Pair{on.Remote, on.Local}, b})
 	}
 }
 
