@@ -23,7 +23,7 @@ import (
 type Line struct {
 	Delay  time.Duration // one way
 	Jitter time.Duration // at most this is added, at random; packets keep their order
-	Loss   float64       // share of the packets that vanish, from 0 to 1
+	Loss   float64       // share of the packets that vanish, from 0 to 1; address resolution is spared
 }
 
 // lineQueue bounds the frames that are on a line at a time, each way: 200 ms
@@ -92,8 +92,11 @@ func (p *ISP) carry(from, to *os.File, rng *rand.Rand) {
 			if errors.Is(err, os.ErrClosed) {
 				return
 			}
-			if err != nil || rng.Float64() < p.line.Loss {
+			if err != nil {
 				continue // without a carrier reads fail once
+			}
+			if rng.Float64() < p.line.Loss && !resolves(buf[min(k, vnetHeader):k]) {
+				continue
 			}
 			due := time.Now().Add(p.line.Delay + time.Duration(rng.Float64()*float64(p.line.Jitter)))
 			if due.Before(last) {
@@ -116,6 +119,24 @@ func (p *ISP) carry(from, to *os.File, rng *rand.Rand) {
 			}
 		}
 	})
+}
+
+// resolves reports whether a frame is of address resolution: ARP, or the
+// Neighbor Discovery of RFC 4861. Those are never lost. The kernel would ask
+// again only after a second and drop most of what waits for the answer, so that
+// a tenth lost became a half.
+func resolves(frame []byte) bool {
+	const ethernet, ipv6, icmpv6 = 14, 40, 58
+	if len(frame) < ethernet {
+		return false
+	}
+	switch packet := frame[ethernet:]; binary.BigEndian.Uint16(frame[ethernet-2:]) {
+	case unix.ETH_P_ARP:
+		return true
+	case unix.ETH_P_IPV6:
+		return len(packet) > ipv6 && packet[6] == icmpv6 && packet[ipv6] >= 133 && packet[ipv6] <= 137
+	}
+	return false
 }
 
 // pin keeps the goroutine on one processor, the i-th of those that there are:
