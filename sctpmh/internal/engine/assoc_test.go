@@ -356,3 +356,15 @@ func TestPathIsConfirmedSoonAfterALatePermission(t *testing.T) {
 		}
 	}
 }
+
+// After a pause a path does not begin with the window it had.
+func TestPauseShrinksTheWindow(t *testing.T) {
+	n := bulk(t)
+	p := n.a.assoc.paths.current
+	before := p.cc.cwnd
+	n.advance(10 * time.Second)
+	n.send(n.a, 1, 1, 1200)
+	if before <= 8*maxPacket || p.cc.cwnd != 4*maxPacket {
+		t.Errorf("window from %d to %d octets, want %d", before, p.cc.cwnd, 4*maxPacket)
+	}
+}
