@@ -64,21 +64,3 @@ func TestSpuriousTimeoutIsUndone(t *testing.T) {
 		t.Errorf("%d timeouts, %d undone, window from %d to %d octets", s.Timeouts, s.Undone, before, p.cc.cwnd)
 	}
 }
-
-// True losses are not taken back.
-func TestLossIsNotUndone(t *testing.T) {
-	n := bulk(t)
-	data := 0
-	n.drop = func(s *side, _ Pair, b []byte) bool {
-		if s != n.a || !has(b, wire.TypeData) {
-			return false
-		}
-		data++
-		return data%20 == 7
-	}
-	n.send(n.a, 1, 300, 1200)
-	n.wantMessages(n.b, 10*time.Second, 500, 1200)
-	if s := n.a.assoc.Stats(); s.FastRetransmits == 0 || s.Undone != 0 {
-		t.Errorf("%d found lost, %d undone", s.FastRetransmits, s.Undone)
-	}
-}
