@@ -44,7 +44,7 @@ type Assoc struct {
 	train  udp.Train
 	timer  *time.Timer
 	armed  engine.Time // when the timer fires, 0: not set
-	known  bool        // the peer's tag is in the table
+	place  place
 
 	dropped atomic.Uint64 // batches for which the inbox had no room
 
@@ -72,10 +72,12 @@ func (e *Endpoint) newAssoc(m *engine.Assoc) (*Assoc, error) {
 		done:        make(chan struct{}),
 		unsent:      newQueue(unsentLimit),
 		ready:       newQueue(readyLimit),
+		place:       place{tag: m.LocalTag()},
 	}
 	if err := e.table.add(m.LocalTag(), a, e.cfg.MaxAssociations); err != nil {
 		return nil, err
 	}
+	a.noteTags()
 	a.notePeer()
 	return a, nil
 }

@@ -105,11 +105,19 @@ const (
 	// with associations that nobody wants.
 	backlogLimit = 128
 
+	// sourceLimit bounds the associations that one source has made at a time.
+	// A site behind one address has many hosts, each with a few.
+	sourceLimit = 1024
+
 	// readyLimit and unsentLimit bound the octets that wait between the user
 	// and the association's goroutine. Beyond the first the peer's window
 	// closes; beyond the second Send blocks.
 	readyLimit  = 256 << 10
 	unsentLimit = 256 << 10
+
+	// addrLimit bounds the addresses of a peer that set-up chunks are
+	// recognised by: a peer behind a translator may change its port for ever.
+	addrLimit = 64
 
 	// failoverLimit bounds the failovers that are remembered.
 	failoverLimit = 64

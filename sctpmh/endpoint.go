@@ -194,8 +194,7 @@ func (e *Endpoint) run() {
 						continue
 					}
 				}
-				e.engine.Handle(e.now(), engine.Pair{Local: in.local, Remote: in.batch.Src}, p)
-				e.acceptNew()
+				e.handle(engine.Pair{Local: in.local, Remote: in.batch.Src}, p)
 			}
 			in.batch.Release()
 			for {
@@ -220,29 +219,55 @@ func (e *Endpoint) socket(local netip.AddrPort) *udp.Socket {
 	return nil
 }
 
-// acceptNew starts the associations that a packet made.
-func (e *Endpoint) acceptNew() {
-	for {
-		m, ok := e.engine.NextAssoc()
-		if !ok {
-			return
+// handle gives a packet to the endpoint's state machine, together with the
+// association that it is about.
+func (e *Endpoint) handle(on engine.Pair, packet []byte) {
+	var old *Assoc
+	if r, ok := engine.Route(packet); ok && r.Setup {
+		old = e.table.about(r, on.Remote)
+	}
+	var made *engine.Assoc
+	known := old != nil && old.do(func() {
+		var verdict engine.Verdict
+		made, verdict = e.engine.Handle(e.now(), on, packet, old.engine.TCB())
+		switch verdict {
+		case engine.Complete:
+			old.engine.CookieEchoed(e.now(), on, packet)
+		case engine.Restart:
+			old.engine.Restarted()
 		}
-		local, peer := m.Ports()
-		if old := e.table.samePeer(peerKey{m.PeerTag(), local, peer}); old != nil && !old.superseded(m) {
-			continue
-		}
-		a, err := e.newAssoc(m)
-		if err != nil {
-			e.refuse(m)
-			continue
-		}
-		e.running.Go(a.run) // ends when the association does
-		select {
-		case e.backlog <- a:
-		default:
-			e.cfg.Logger.Warn("association refused: too many wait to be accepted", "peer", m.Peer().Handshake.Remote, "limit", backlogLimit)
-			a.do(func() { a.engine.Abort(e.now(), causeOutOfResource, "busy") })
-		}
+	})
+	if !known {
+		made, _ = e.engine.Handle(e.now(), on, packet, nil)
+	} else if made != nil {
+		<-old.done // the addresses are its own until then
+		e.cfg.Logger.Warn("association lost: the peer restarted", "peer", on.Remote, "association", old.id)
+	}
+	if made != nil {
+		e.accept(made)
+	}
+}
+
+// accept starts an association that a peer made.
+func (e *Endpoint) accept(m *engine.Assoc) {
+	from := m.Peer().Handshake.Remote.Addr()
+	if !e.table.admit(from) {
+		e.refuse(m, "too many associations of this source", sourceLimit)
+		return
+	}
+	a, err := e.newAssoc(m)
+	if err != nil {
+		e.table.dismiss(from)
+		e.refuse(m, "too many associations", e.cfg.MaxAssociations)
+		return
+	}
+	a.place.admitted = from
+	e.running.Go(a.run) // ends when the association does
+	select {
+	case e.backlog <- a:
+	default:
+		e.cfg.Logger.Warn("association refused: too many wait to be accepted", "peer", m.Peer().Handshake.Remote, "limit", backlogLimit)
+		a.do(func() { a.engine.Abort(e.now(), causeOutOfResource, "busy") })
 	}
 }
 
@@ -250,9 +275,9 @@ func (e *Endpoint) acceptNew() {
 const causeOutOfResource = 4
 
 // refuse aborts an association that was never started.
-func (e *Endpoint) refuse(m *engine.Assoc) {
-	e.cfg.Logger.Warn("association refused: too many", "peer", m.Peer().Handshake.Remote, "limit", e.cfg.MaxAssociations)
-	m.Abort(e.now(), causeOutOfResource, "too many associations")
+func (e *Endpoint) refuse(m *engine.Assoc, why string, limit int) {
+	e.cfg.Logger.Warn("association refused: "+why, "peer", m.Peer().Handshake.Remote, "limit", limit)
+	m.Abort(e.now(), causeOutOfResource, why)
 	for {
 		b, on, ok := m.Poll(e.now(), nil)
 		if !ok {
@@ -280,10 +305,13 @@ func (e *Endpoint) Dial(ctx context.Context, remote []netip.AddrPort) (*Assoc, e
 	made := make(chan *Assoc, 1)
 	failed := make(chan error, 1)
 	dial := func() {
-		a, err := e.newAssoc(e.engine.Dial(e.now(), pairs, e.cfg.Port))
+		a, err := e.newAssoc(e.engine.Dial(e.now(), pairs, 0, e.cfg.Port))
 		if err != nil {
 			failed <- err
 			return
+		}
+		for _, on := range pairs {
+			a.noteAddr(on.Remote)
 		}
 		e.running.Go(a.run) // ends when the association does
 		made <- a

@@ -2,6 +2,7 @@ package sctpmh
 
 import (
 	"math"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -61,6 +62,7 @@ func (a *Assoc) step() {
 	a.takeUnsent(now)
 	a.transmit(now)
 	a.handleEvents()
+	a.noteTags()
 	a.giveReady(now)
 	a.transmit(now)
 	a.rearm(now)
@@ -152,29 +154,38 @@ func (a *Assoc) handleEvents() {
 		case engine.EventFailover:
 			a.noteFailover(e.Failover)
 		case engine.EventPath:
+			a.noteAddr(e.Pair.Remote)
 			a.mu.Lock()
 			a.moved.Notify()
 			a.mu.Unlock()
 		}
-	}
-	if !a.known && a.engine.PeerTag() != 0 {
-		a.notePeer()
 	}
 }
 
 // notePeer records what is known of the peer.
 func (a *Assoc) notePeer() {
 	p := a.engine.Peer()
-	if a.engine.PeerTag() != 0 {
-		a.known = true
-		a.ep.table.peer(a.peerKey(), a)
-	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.peer = Peer{
 		Handshake: p.Handshake.Remote, Listed: p.Listed, Silent: p.Silent, Adaptation: p.Adaptation,
 		OutStreams: p.OutStreams, InStreams: p.InStreams, MaxMessage: p.MaxMessage,
 	}
+}
+
+// noteTags keeps the table right when the handshake tells a tag, or begins
+// anew.
+func (a *Assoc) noteTags() {
+	if tag, peer := a.engine.LocalTag(), a.peerKey(); tag != a.place.tag || peer != a.place.peer {
+		a.ep.table.tags(&a.place, tag, peer, a)
+	}
+}
+
+// noteAddr keeps where the peer sends from: a set-up chunk from there is about
+// this association.
+func (a *Assoc) noteAddr(from netip.AddrPort) {
+	local, port := a.engine.Ports()
+	a.ep.table.addr(&a.place, addrKey{from, local, port}, a)
 }
 
 func (a *Assoc) peerKey() peerKey {
@@ -205,21 +216,10 @@ func (a *Assoc) rearm(now engine.Time) {
 	a.timer.Reset(max(0, at.Sub(now)))
 }
 
-// superseded asks whether m, which a peer just made, replaces a; if so, a
-// ends. It is called by the endpoint's goroutine.
-func (a *Assoc) superseded(m *engine.Assoc) (yes bool) {
-	a.do(func() {
-		if yes = m.Replaces(a.engine); yes {
-			a.engine.Supersede(a.ep.now())
-		}
-	})
-	return yes
-}
-
 // finish is the end of the loop: users get the last messages and the error.
 func (a *Assoc) finish() {
 	now := a.ep.now()
-	a.ep.table.remove(a.engine.LocalTag(), a.peerKey(), a)
+	a.ep.table.remove(&a.place, a)
 	for m, ok := a.engine.Recv(now); ok; m, ok = a.engine.Recv(now) {
 		a.ready.force(Message{Stream: uint16(m.Stream), PPID: uint32(m.PPID), Unordered: m.Unordered, Data: m.Data})
 	}

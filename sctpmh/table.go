@@ -1,6 +1,8 @@
 package sctpmh
 
 import (
+	"net/netip"
+	"slices"
 	"sync"
 
 	"github.com/sctpmh/mh/sctpmh/internal/engine"
@@ -13,6 +15,8 @@ type table struct {
 	mu      sync.Mutex
 	byLocal map[wire.Tag]*Assoc
 	byPeer  map[peerKey]*Assoc // by the tag that the peer is known by, for what it reflects
+	byAddr  map[addrKey]*Assoc // by where the peer sends from, for INIT and COOKIE ECHO
+	sources map[netip.Prefix]int
 	closed  bool
 }
 
@@ -21,14 +25,29 @@ type peerKey struct {
 	localPort, port uint16
 }
 
-func newTable() table {
-	return table{byLocal: make(map[wire.Tag]*Assoc), byPeer: make(map[peerKey]*Assoc)}
+// addrKey is who a peer is before any tag is known (RFC 9260 section 5.2).
+type addrKey struct {
+	peer            netip.AddrPort
+	localPort, port uint16
 }
 
-// lookup returns the association for a packet, nil when it has none.
+func newTable() table {
+	return table{
+		byLocal: make(map[wire.Tag]*Assoc),
+		byPeer:  make(map[peerKey]*Assoc),
+		byAddr:  make(map[addrKey]*Assoc),
+		sources: make(map[netip.Prefix]int),
+	}
+}
+
+// lookup returns the association for a packet, nil when it has none. One that
+// sets up an association is the endpoint's, see about.
 func (t *table) lookup(r engine.RouteKey) *Assoc {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if r.Setup {
+		return nil
+	}
 	if a := t.byLocal[r.Tag]; a != nil {
 		return a
 	}
@@ -36,6 +55,16 @@ func (t *table) lookup(r engine.RouteKey) *Assoc {
 		return t.byPeer[peerKey{r.Tag, r.LocalPort, r.PeerPort}]
 	}
 	return nil
+}
+
+// about returns the association that an INIT or COOKIE ECHO is about.
+func (t *table) about(r engine.RouteKey, from netip.AddrPort) *Assoc {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if a := t.byLocal[r.Tag]; a != nil {
+		return a
+	}
+	return t.byAddr[addrKey{from, r.LocalPort, r.PeerPort}]
 }
 
 // add takes an association in unless its tag is taken, the table is full or
@@ -53,31 +82,100 @@ func (t *table) add(tag wire.Tag, a *Assoc, limit int) error {
 	return nil
 }
 
-// peer notes the tag of an association's peer and returns the association
-// that had the same one, if any.
-func (t *table) peer(k peerKey, a *Assoc) (old *Assoc) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	old = t.byPeer[k]
-	t.byPeer[k] = a
-	return old
+// place is where an association stands in the table. Its loop owns it.
+type place struct {
+	tag      wire.Tag
+	peer     peerKey
+	addrs    []addrKey
+	admitted netip.Addr // who made it, for the count of its source
 }
 
-// samePeer returns the association with a peer tag.
-func (t *table) samePeer(k peerKey) *Assoc {
+// tags puts an association where its tags have it. Both change when the
+// handshake begins anew; a packet for an old one is out of the blue from then
+// on.
+func (t *table) tags(p *place, tag wire.Tag, peer peerKey, a *Assoc) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.byPeer[k]
-}
-
-func (t *table) remove(tag wire.Tag, k peerKey, a *Assoc) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.byLocal[tag] == a {
-		delete(t.byLocal, tag)
+	if t.byLocal[p.tag] == a {
+		delete(t.byLocal, p.tag)
+		t.byLocal[tag] = a
 	}
-	if t.byPeer[k] == a {
-		delete(t.byPeer, k)
+	if t.byPeer[p.peer] == a {
+		delete(t.byPeer, p.peer)
+	}
+	if peer.tag != 0 {
+		t.byPeer[peer] = a
+	}
+	p.tag, p.peer = tag, peer
+}
+
+// addr notes that the peer of an association sends from an address.
+func (t *table) addr(p *place, k addrKey, a *Assoc) {
+	if slices.Contains(p.addrs, k) || len(p.addrs) >= addrLimit {
+		return
+	}
+	p.addrs = append(p.addrs, k)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.byAddr[k] == nil {
+		t.byAddr[k] = a
+	}
+}
+
+// admit counts an association that a source made, unless it has too many:
+// without a limit one host could take all that the endpoint can hold.
+func (t *table) admit(from netip.Addr) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	k := sourceOf(from)
+	if t.sources[k] >= sourceLimit {
+		return false
+	}
+	t.sources[k]++
+	return true
+}
+
+// dismiss ends what admit counted.
+func (t *table) dismiss(from netip.Addr) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.dismissLocked(from)
+}
+
+func (t *table) dismissLocked(from netip.Addr) {
+	k := sourceOf(from)
+	if t.sources[k]--; t.sources[k] == 0 {
+		delete(t.sources, k)
+	}
+}
+
+// sourceOf returns who is counted as one: an IPv6 host has a whole /64.
+func sourceOf(a netip.Addr) netip.Prefix {
+	bits := 64
+	if a.Is4() {
+		bits = 32
+	}
+	p, _ := a.Prefix(bits) // the length fits the family
+	return p
+}
+
+// remove ends an association's place.
+func (t *table) remove(p *place, a *Assoc) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.byLocal[p.tag] == a {
+		delete(t.byLocal, p.tag)
+	}
+	if t.byPeer[p.peer] == a {
+		delete(t.byPeer, p.peer)
+	}
+	for _, k := range p.addrs {
+		if t.byAddr[k] == a {
+			delete(t.byAddr, k)
+		}
+	}
+	if p.admitted.IsValid() {
+		t.dismissLocked(p.admitted)
 	}
 }
 

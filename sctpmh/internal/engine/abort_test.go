@@ -13,7 +13,7 @@ import (
 // it with a reflected tag ends that path and nothing else.
 func TestReflectedAbortFromAnotherHost(t *testing.T) {
 	n := newPair(t, Config{}, Config{})
-	n.a.assoc = n.a.ep.Dial(n.now, []Pair{onPath1}, 5000)
+	n.a.assoc = n.a.ep.Dial(n.now, []Pair{onPath1}, 4000, 5000)
 	n.advance(100 * time.Millisecond)
 	stranger := addrPort("10.2.0.66:9899")
 	n.a.assoc.Permit(n.now, []netip.Addr{stranger.Addr()})
@@ -50,7 +50,7 @@ func TestPeerThatLostItsStateIsNoticed(t *testing.T) {
 // refused, the refusal is the error.
 func TestRefusedCandidate(t *testing.T) {
 	n := newPair(t, Config{}, Config{})
-	n.a.assoc = n.a.ep.Dial(n.now, []Pair{onPath1, onPath2}, 5000)
+	n.a.assoc = n.a.ep.Dial(n.now, []Pair{onPath1, onPath2}, 4000, 5000)
 	n.step()
 	refuse := func(on Pair) {
 		b := wire.AppendHeader(nil, wire.Header{SrcPort: 5000, DstPort: 4000, Tag: n.a.assoc.LocalTag()})

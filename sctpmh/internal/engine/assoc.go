@@ -31,6 +31,7 @@ type Assoc struct {
 	state State
 
 	tag  wire.Tag // ours: the peer puts it on every packet
+	ties tieTags
 	peer peerState
 	hs   handshake
 
@@ -59,6 +60,7 @@ type Assoc struct {
 type peerState struct {
 	tag        wire.Tag
 	port       uint16
+	tsn        wire.TSN // its first
 	handshake  Pair
 	listed     []netip.Addr
 	adaptation uint32
@@ -96,10 +98,12 @@ type Stats struct {
 
 // newAssoc returns an association that knows its own side only.
 func newAssoc(cfg Config, src rand.Source, tag wire.Tag, tsn wire.TSN) *Assoc {
+	rng := rand.New(src)
 	return &Assoc{
 		cfg:    cfg,
-		rng:    rand.New(src),
+		rng:    rng,
 		tag:    tag,
+		ties:   tieTags{newTag(rng), newTag(rng)},
 		out:    sendQueue{streams: make(map[wire.StreamID]*outStream)},
 		flight: newInflight(tsn),
 		reasm:  newReassembly(),

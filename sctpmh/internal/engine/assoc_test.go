@@ -140,7 +140,7 @@ func TestGivesUp(t *testing.T) {
 func TestDialOverTheSecondPath(t *testing.T) {
 	n := newPair(t, Config{}, Config{})
 	n.drop = silent(onPath1)
-	n.a.assoc = n.a.ep.Dial(n.now, []Pair{onPath1, onPath2}, 5000)
+	n.a.assoc = n.a.ep.Dial(n.now, []Pair{onPath1, onPath2}, 4000, 5000)
 	start := n.now
 	n.advance(400 * time.Millisecond)
 	e := n.wantEvent(n.a, EventEstablished)
@@ -152,7 +152,7 @@ func TestDialOverTheSecondPath(t *testing.T) {
 func TestDialTimesOutNamingThePairs(t *testing.T) {
 	n := newPair(t, Config{}, Config{})
 	n.drop = silent(onPath1, onPath2)
-	n.a.assoc = n.a.ep.Dial(n.now, []Pair{onPath1, onPath2}, 5000)
+	n.a.assoc = n.a.ep.Dial(n.now, []Pair{onPath1, onPath2}, 4000, 5000)
 	n.advance(time.Minute)
 	var timeout *TimeoutError
 	if e := n.wantEvent(n.a, EventClosed); !errors.As(e.Err, &timeout) || len(timeout.Tried) != 2 {
@@ -166,7 +166,7 @@ func TestDialTimesOutNamingThePairs(t *testing.T) {
 // No DATA to a path that did not answer with our nonce, and few probes.
 func TestUnprovenAddressIsLeftAlone(t *testing.T) {
 	n := newPair(t, Config{}, Config{})
-	n.a.assoc = n.a.ep.Dial(n.now, []Pair{onPath1}, 5000)
+	n.a.assoc = n.a.ep.Dial(n.now, []Pair{onPath1}, 4000, 5000)
 	n.advance(100 * time.Millisecond)
 	stranger := netip.MustParseAddr("10.2.0.66")
 	n.a.assoc.Permit(n.now, []netip.Addr{stranger})
@@ -340,7 +340,7 @@ func TestFailedSendsDoNotCauseSends(t *testing.T) {
 func TestPathIsConfirmedSoonAfterALatePermission(t *testing.T) {
 	for _, late := range []time.Duration{0, 5 * time.Millisecond, 30 * time.Millisecond, 90 * time.Millisecond, 300 * time.Millisecond, 4 * time.Second} {
 		n := newPair(t, Config{}, Config{})
-		n.a.assoc = n.a.ep.Dial(n.now, []Pair{onPath1, onPath2}, 5000)
+		n.a.assoc = n.a.ep.Dial(n.now, []Pair{onPath1, onPath2}, 4000, 5000)
 		n.advance(50 * time.Millisecond)
 		n.a.assoc.Permit(n.now, []netip.Addr{bLocals[0].Addr(), bLocals[1].Addr()})
 		n.advance(late)

@@ -21,6 +21,7 @@ type stateCookie struct {
 	made                Time
 	on                  Pair
 	localTag, peerTag   wire.Tag
+	ties                tieTags // of the association that there was already, else 0
 	localTSN, peerTSN   wire.TSN
 	rwnd                uint32
 	peerOut, peerIn     uint16
@@ -31,7 +32,7 @@ type stateCookie struct {
 
 const (
 	cookieMACLen  = sha256.Size
-	cookieVersion = 1
+	cookieVersion = 2
 
 	// keyLife is how long a signing key makes cookies; it is accepted for as
 	// long again.
@@ -90,7 +91,7 @@ func (j *cookieJar) seal(c *stateCookie) []byte {
 	b := []byte{cookieVersion, byte(len(c.listed))}
 	b = binary.BigEndian.AppendUint64(b, uint64(c.made))
 	b = appendAddrPort(appendAddrPort(b, c.on.Local), c.on.Remote)
-	for _, v := range []uint32{uint32(c.localTag), uint32(c.peerTag), uint32(c.localTSN), uint32(c.peerTSN), c.rwnd, c.adaptation} {
+	for _, v := range []uint32{uint32(c.localTag), uint32(c.peerTag), uint32(c.ties.local), uint32(c.ties.peer), uint32(c.localTSN), uint32(c.peerTSN), c.rwnd, c.adaptation} {
 		b = binary.BigEndian.AppendUint32(b, v)
 	}
 	for _, v := range []uint16{c.peerOut, c.peerIn, c.localPort, c.peerPort} {
@@ -151,7 +152,7 @@ func (j *cookieJar) use(now Time, b []byte) {
 }
 
 func (c *stateCookie) decode(b []byte) bool {
-	const fixed = 2 + 8 + 2*18 + 6*4 + 4*2
+	const fixed = 2 + 8 + 2*18 + 8*4 + 4*2
 	if len(b) < fixed || b[0] != cookieVersion || int(b[1]) > maxPeerAddrs || len(b) != fixed+16*int(b[1]) {
 		return false
 	}
@@ -163,6 +164,7 @@ func (c *stateCookie) decode(b []byte) bool {
 	word := func() uint32 { v := binary.BigEndian.Uint32(b); b = b[4:]; return v }
 	half := func() uint16 { v := binary.BigEndian.Uint16(b); b = b[2:]; return v }
 	c.localTag, c.peerTag = wire.Tag(word()), wire.Tag(word())
+	c.ties = tieTags{wire.Tag(word()), wire.Tag(word())}
 	c.localTSN, c.peerTSN = wire.TSN(word()), wire.TSN(word())
 	c.rwnd, c.adaptation = word(), word()
 	c.peerOut, c.peerIn, c.localPort, c.peerPort = half(), half(), half(), half()

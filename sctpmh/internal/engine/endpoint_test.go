@@ -20,7 +20,7 @@ func exchange(t *testing.T, e *Endpoint, now Time, on Pair, text string) string 
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.Handle(now, on, p)
+	e.Handle(now, on, p, nil)
 	b, _, ok := e.Poll(now, nil)
 	if !ok {
 		return ""
@@ -48,8 +48,9 @@ func TestOutOfTheBlue(t *testing.T) {
 		"4000>5000 tag=00000007 ERROR{c0003=00000000}":                           "",
 		"4000>5000 tag=00000007 DATA{flags=BE tsn=1 sid=0 ssn=0 ppid=0 data=00}": "5000>4000 tag=00000007 ABORT{flags=T}", // rule 8
 		"4000>5000 tag=00000007 HEARTBEAT{info=0000000000000000}":                "5000>4000 tag=00000007 ABORT{flags=T}",
-		"4000>5001 tag=00000007 DATA{tsn=1 data=00}":                             "", // not our port
-		"4000>5000 tag=00000007 COOKIE-ECHO{value=0102}":                         "", // forged
+		"4000>5001 tag=00000007 DATA{tsn=1 data=00}":                             "5001>4000 tag=00000007 ABORT{flags=T}", // a port that a dial had
+		"0>5000 tag=00000007 DATA{tsn=1 data=00}":                                "",                                      // no port at all
+		"4000>5000 tag=00000007 COOKIE-ECHO{value=0102}":                         "",                                      // forged
 	} {
 		if got := exchange(t, newListener(), 1e9, client, packet); got != want {
 			t.Errorf("%s\n got %s\nwant %s", packet, got, want)
@@ -127,7 +128,7 @@ func TestHostileInitParameters(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.Handle(1e9, client, p)
+	e.Handle(1e9, client, p, nil)
 	b, _, ok := e.Poll(1e9, nil)
 	if !ok || len(b) > maxInitAck {
 		t.Errorf("the INIT ACK has %d octets", len(b))
@@ -142,7 +143,7 @@ func cookieEcho(t *testing.T, e *Endpoint, now Time, on Pair) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.Handle(now, on, p)
+	e.Handle(now, on, p, nil)
 	b, _, ok := e.Poll(now, nil)
 	if !ok {
 		t.Fatal("no INIT ACK")
@@ -157,9 +158,8 @@ func cookieEcho(t *testing.T, e *Endpoint, now Time, on Pair) []byte {
 }
 
 func accepts(e *Endpoint, now Time, on Pair, echo []byte) bool {
-	e.Handle(now, on, echo)
-	_, ok := e.NextAssoc()
-	return ok
+	made, _ := e.Handle(now, on, echo, nil)
+	return made != nil
 }
 
 func TestCookieMakesOneAssociation(t *testing.T) {
@@ -218,10 +218,10 @@ func TestCookieLife(t *testing.T) {
 		now = now.Add(17 * time.Second)
 	}
 	echo := cookieEcho(t, e, now, client)
-	e.Handle(now.Add(16*time.Second), client, echo)
+	made, _ := e.Handle(now.Add(16*time.Second), client, echo, nil)
 	b, _, ok := e.Poll(now, nil)
-	if _, made := e.NextAssoc(); made || !ok || wire.Text(b) != "5000>4000 tag=0000000a ERROR{c0003=000f4240}" {
-		t.Errorf("a stale cookie: made %v, answer %s", made, wire.Text(b))
+	if made != nil || !ok || wire.Text(b) != "5000>4000 tag=0000000a ERROR{c0003=000f4240}" {
+		t.Errorf("a stale cookie: made %v, answer %s", made != nil, wire.Text(b))
 	}
 	if accepts(e, now.Add(10*time.Minute), client, echo) {
 		t.Error("a cookie outlives its keys")
@@ -236,10 +236,10 @@ func TestInitsLeaveNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 10_000 {
-		e.Handle(1e9, client, p)
+		e.Handle(1e9, client, p, nil)
 	}
-	if len(e.replies) > maxReplies || len(e.accepted) != 0 || len(e.jar.order) != 0 {
-		t.Errorf("%d replies, %d associations, %d cookies are kept", len(e.replies), len(e.accepted), len(e.jar.order))
+	if len(e.replies) > maxReplies || len(e.jar.order) != 0 {
+		t.Errorf("%d replies, %d cookies are kept", len(e.replies), len(e.jar.order))
 	}
 }
 
@@ -255,7 +255,7 @@ func TestLostCookieAck(t *testing.T) {
 		}
 		return false
 	}
-	n.a.assoc = n.a.ep.Dial(n.now, []Pair{onPath1}, 5000)
+	n.a.assoc = n.a.ep.Dial(n.now, []Pair{onPath1}, 4000, 5000)
 	n.advance(3 * time.Second)
 	n.wantEvent(n.a, EventEstablished)
 	n.send(n.a, 1, 10, 100)

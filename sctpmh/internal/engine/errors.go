@@ -20,9 +20,10 @@ var (
 // An AbortError is the end of an association by an ABORT chunk (RFC 9260
 // section 9.1).
 type AbortError struct {
-	Remote bool           // the peer sent it
-	Code   wire.CauseCode // first error cause, 0 when there was none
-	Reason string         // what the causes said
+	Remote  bool           // the peer sent it
+	Restart bool           // it did not: it set up a new association, the old one is forgotten
+	Code    wire.CauseCode // first error cause, 0 when there was none
+	Reason  string         // what the causes said
 }
 
 func (e *AbortError) Error() string {

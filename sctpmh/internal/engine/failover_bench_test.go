@@ -76,7 +76,7 @@ func newFailoverNet(seed uint64, c netsim.Config, plan []simMessage) *failoverNe
 		n.a.permit = append(n.a.permit, y)
 		n.b.permit = append(n.b.permit, x)
 	}
-	n.a.assoc = n.a.ep.Dial(Time(netsim.Start), []Pair{onPath1, onPath2}, 5000)
+	n.a.assoc = n.a.ep.Dial(Time(netsim.Start), []Pair{onPath1, onPath2}, 4000, 5000)
 	return n
 }
 
@@ -189,7 +189,7 @@ func throughput(b *testing.B, algorithm CongestionControl, rtt time.Duration, lo
 	n := newFailoverNet(1, c, nil)
 	big := Config{Port: 4000, Locals: aLocals, CongestionControl: algorithm, SendBuffer: 16 << 20, ReceiveBuffer: 32 << 20}
 	n.a.ep.cfg, n.b.ep.cfg.ReceiveBuffer = big.withDefaults(), big.ReceiveBuffer
-	n.a.assoc = n.a.ep.Dial(Time(netsim.Start), []Pair{onPath1}, 5000)
+	n.a.assoc = n.a.ep.Dial(Time(netsim.Start), []Pair{onPath1}, 4000, 5000)
 	n.link[0].SetLoss(loss)
 	n.link[1].SetLoss(loss)
 	n.a.plan = make([]simMessage, int(to.Seconds())*rate/1204)

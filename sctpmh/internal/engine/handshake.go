@@ -22,11 +22,10 @@ type handshake struct {
 	tries      int // COOKIE ECHOs sent with this cookie
 	due        bool
 	t1         deadline // T1-init, T1-cookie
-	cookie     []byte   // to be echoed; on the accepting side, the one that was
+	cookie     []byte   // to be echoed
 	on         Pair     // where it came from
 	sentAt     Time
 	refusal    error // the last ABORT that answered an INIT
-	made       Time  // accepting side: when the cookie was made
 }
 
 // A candidate is a pair that an INIT may take.
@@ -37,11 +36,16 @@ type candidate struct {
 	refused bool
 }
 
-// Dial begins an association with the SCTP port at the other end of one of
-// the pairs. They are tried in order, AttemptDelay apart.
-func (e *Endpoint) Dial(now Time, pairs []Pair, remotePort uint16) *Assoc {
+// Dial begins an association from an SCTP port to that at the other end of one
+// of the pairs. They are tried in order, AttemptDelay apart. With local port 0
+// one is drawn, so that two associations with the same peer are told apart: a
+// second INIT from the same port would be taken for a restart.
+func (e *Endpoint) Dial(now Time, pairs []Pair, local, remote uint16) *Assoc {
 	a := newAssoc(e.cfg, e.source(), e.newTag(), wire.TSN(e.rng.Uint32()))
-	a.peer.port = remotePort
+	a.cfg.Port, a.peer.port = local, remote
+	if local == 0 {
+		a.cfg.Port = ephemeralPort + uint16(e.rng.Uint32N(1<<16-ephemeralPort))
+	}
 	for _, on := range pairs[:min(len(pairs), maxPaths)] {
 		if addr := a.paths.ensureAddr(on.Remote.Addr()); addr != nil {
 			a.hs.candidates = append(a.hs.candidates, candidate{pair: on, addr: addr})
@@ -54,6 +58,9 @@ func (e *Endpoint) Dial(now Time, pairs []Pair, remotePort uint16) *Assoc {
 	a.hs.due = true
 	return a
 }
+
+// ephemeralPort is the first port of the dynamic range (RFC 6335 section 6).
+const ephemeralPort = 49152
 
 // expireHandshake handles T1: the next candidate, or the cookie once more.
 func (a *Assoc) expireHandshake(now Time) {
@@ -78,9 +85,12 @@ func (a *Assoc) expireHandshake(now Time) {
 const cookieTries = 2
 
 // restartHandshake goes back to INIT, over the pairs that were not tried yet
-// first. The old cookie is forgotten.
+// first. The old cookie is forgotten, and our tag with it: should the peer have
+// an association from the old one, the two must not be confused (RFC 9260
+// section 5.2.4, table 12).
 func (a *Assoc) restartHandshake(now Time) {
 	a.state = CookieWait
+	a.tag = newTag(a.rng)
 	a.hs.tries, a.hs.cookie = 0, nil
 	a.peer.tag = 0
 	a.nextCandidate(now)
@@ -304,6 +314,7 @@ func (a *Assoc) setPeer(on Pair, in wire.Init, s setup) {
 	a.peer.handshake = on
 	a.peer.listed = s.listed
 	a.peer.adaptation = s.adaptation
+	a.peer.tsn = in.TSN
 	a.peer.rwnd = int(in.ARwnd)
 	a.peer.maxMessage = int(in.ARwnd) / 2
 	a.peer.outStreams = min(a.cfg.MaxStreams, in.InStreams)
@@ -323,25 +334,4 @@ func (a *Assoc) handleCookieAck(now Time, on Pair) {
 		p.rto.sample(&a.cfg, now, now.Sub(h.sentAt))
 	}
 	h.candidates, h.cookie = nil, nil
-}
-
-// handleCookieEcho answers the repetition of the cookie that made this
-// association: our COOKIE ACK was lost (section 5.2.4 action D).
-func (a *Assoc) handleCookieEcho(on Pair, c wire.Chunk) {
-	if a.state < Established || a.hs.cookie == nil || !slices.Equal(a.hs.cookie, c.Value) {
-		return
-	}
-	a.reply(on, func(b []byte) []byte { return wire.AppendChunk(b, wire.TypeCookieAck, 0, nil) })
-}
-
-// Replaces reports whether a, which a peer just made, is the same dialer's
-// later attempt than old. Both have the peer's tag and ports. The dialer never
-// saw old established, because it would not have begun again; the driver ends
-// old with Supersede. If it reports false then a comes from a cookie that was
-// long under way, and the driver drops a without a word.
-func (a *Assoc) Replaces(old *Assoc) bool { return a.hs.made > old.hs.made }
-
-// Supersede ends an association whose dialer has begun again.
-func (a *Assoc) Supersede(now Time) {
-	a.close(&AbortError{Remote: true, Reason: "the peer began anew before the handshake was complete"})
 }

@@ -79,8 +79,20 @@ const (
 	defaultStreams = 16384
 
 	// outOfTheBlueBurst and outOfTheBlueRate bound the replies to packets
-	// that belong to no association, per second, from the whole endpoint:
-	// they are a reflector otherwise.
+	// that belong to no association, per second and source, and
+	// outOfTheBlueAll those of the whole endpoint: they are a reflector
+	// otherwise.
 	outOfTheBlueBurst = 50
 	outOfTheBlueRate  = 50
+	outOfTheBlueAll   = 1000
+
+	// initBurst and initRate bound the INITs of one source that are answered,
+	// per second: each costs a MAC here and an INIT ACK at whoever owns the
+	// source address. Many hosts may share one behind a translator.
+	initBurst = 200
+	initRate  = 100
+
+	// sourceSlots is the number of rates that are kept for sources: spoofed
+	// sources must not cost memory.
+	sourceSlots = 1024
 )

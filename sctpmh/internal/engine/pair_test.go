@@ -77,7 +77,7 @@ func newPair(t *testing.T, cfgA, cfgB Config) *pair {
 // addresses at both ends.
 func (n *pair) connect() {
 	n.t.Helper()
-	n.a.assoc = n.a.ep.Dial(n.now, []Pair{onPath1, onPath2}, 5000)
+	n.a.assoc = n.a.ep.Dial(n.now, []Pair{onPath1, onPath2}, 4000, 5000)
 	n.advance(100 * time.Millisecond)
 	if n.b.assoc == nil || !n.a.assoc.Established() {
 		n.t.Fatalf("not established: events %v\n%s", n.a.events, n.trace())
@@ -91,21 +91,12 @@ func (n *pair) connect() {
 func (n *pair) step() {
 	n.t.Helper()
 	for _, s := range []*side{n.a, n.b} {
-		for {
-			a, ok := s.ep.NextAssoc()
-			if !ok {
-				break
-			}
-			s.assoc = a
-		}
 		n.flush(s, s.ep.Poll)
 		if s.assoc == nil {
 			continue
 		}
 		n.flush(s, s.assoc.Poll)
-		for e, ok := s.assoc.NextEvent(); ok; e, ok = s.assoc.NextEvent() {
-			s.events = append(s.events, e)
-		}
+		n.collect(s)
 		for !s.hold {
 			m, ok := s.assoc.Recv(n.now)
 			if !ok {
@@ -183,14 +174,54 @@ func (n *pair) deliver() {
 			n.queue = append(n.queue, q)
 			continue
 		}
-		r, ok := Route(q.data)
-		switch {
-		case !ok:
-		case q.to.assoc != nil && (r.Tag == q.to.assoc.LocalTag() || r.Reflected && r.Tag == q.to.assoc.PeerTag()):
-			q.to.assoc.Handle(n.now, q.on, q.data)
-		default:
-			q.to.ep.Handle(n.now, q.on, q.data)
-		}
+		n.deliverTo(q.to, q.on, q.data)
+	}
+}
+
+// deliverTo does what a driver does with a packet.
+func (n *pair) deliverTo(s *side, on Pair, data []byte) {
+	a := s.assoc
+	r, ok := Route(data)
+	if !ok {
+		return
+	}
+	mine := a != nil && !a.Closed() && (r.Tag == a.LocalTag() || r.Reflected && r.Tag == a.PeerTag())
+	if mine && !r.Setup {
+		a.Handle(n.now, on, data)
+		return
+	}
+	var tcb *TCB
+	if a != nil && !a.Closed() && (mine || r.Setup && n.knows(a, r, on)) {
+		tcb = a.TCB()
+	}
+	made, verdict := s.ep.Handle(n.now, on, data, tcb)
+	switch verdict {
+	case Complete:
+		a.CookieEchoed(n.now, on, data)
+	case Restart:
+		a.Restarted()
+		n.collect(s)
+	}
+	if made != nil {
+		s.assoc = made
+	}
+}
+
+// knows reports whether a packet's ports and source are those of an
+// association.
+func (n *pair) knows(a *Assoc, r RouteKey, on Pair) bool {
+	local, peer := a.Ports()
+	if r.LocalPort != local || r.PeerPort != peer {
+		return false
+	}
+	return slices.ContainsFunc(a.hs.candidates, func(c candidate) bool { return c.pair.Remote == on.Remote }) ||
+		slices.ContainsFunc(a.paths.all, func(p *path) bool { return p.pair.Remote == on.Remote })
+}
+
+// collect reads what happened to an association.
+func (n *pair) collect(s *side) {
+	for e, ok := s.assoc.NextEvent(); ok; e, ok = s.assoc.NextEvent() {
+		s.events = append(s.events, e)
 	}
 }
 

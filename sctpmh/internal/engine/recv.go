@@ -109,8 +109,6 @@ func (a *Assoc) handleChunk(now Time, on Pair, p *path, c wire.Chunk) bool {
 		a.handleHeartbeatAck(now, c)
 	case wire.TypeInitAck:
 		a.handleInitAck(now, on, c)
-	case wire.TypeCookieEcho:
-		a.handleCookieEcho(on, c)
 	case wire.TypeCookieAck:
 		a.handleCookieAck(now, on)
 	case wire.TypeAbort:
@@ -125,6 +123,9 @@ func (a *Assoc) handleChunk(now Time, on Pair, p *path, c wire.Chunk) bool {
 		a.handleError(now, c)
 	case wire.TypeInit:
 		return false // it would be alone and have a zero tag (section 8.5.1 rule A)
+	case wire.TypeCookieEcho:
+		// One that sets something up is the first in its packet, and is the
+		// endpoint's (section 5.2.4).
 	case wire.TypeECNE, wire.TypeCWR, wire.TypePad:
 	default:
 		skip, report := c.Type.UnknownAction()

@@ -18,6 +18,7 @@ type simNode struct {
 	name   string
 	ep     *Endpoint
 	assoc  *Assoc
+	former []*Assoc // those whose dialer has begun again
 	permit []netip.Addr
 
 	plan     []simMessage // to be sent, in order of time
@@ -64,37 +65,49 @@ func (s *simNode) Deliver(now netsim.Time, p netsim.Packet) {
 	if !ok {
 		return
 	}
-	if a := s.assoc; a != nil && (r.Tag == a.LocalTag() || r.Reflected && r.Tag == a.PeerTag()) {
-		a.Handle(Time(now), on, p.Data)
-		return
-	}
-	s.ep.Handle(Time(now), on, p.Data)
-	for {
-		a, ok := s.ep.NextAssoc()
-		if !ok {
+	for _, a := range append(s.former, s.assoc) {
+		if a == nil || a.Closed() {
+			continue
+		}
+		mine := r.Tag == a.LocalTag() || r.Reflected && r.Tag == a.PeerTag()
+		if mine && !r.Setup {
+			a.Handle(Time(now), on, p.Data)
 			return
 		}
-		s.accept(Time(now), a)
+		if mine || r.Setup && a.paths.find(on) != nil {
+			s.setUp(now, on, p.Data, a)
+			return
+		}
 	}
+	s.setUp(now, on, p.Data, nil)
 }
 
-// accept takes an association as a driver has to: a later attempt of the same
-// dialer replaces an earlier one.
-func (s *simNode) accept(now Time, a *Assoc) {
-	if old := s.assoc; old != nil {
-		switch {
-		case old.PeerTag() != a.PeerTag():
-			s.broken = fmt.Errorf("%s: a second association", s.name)
-			return
-		case !a.Replaces(old):
-			return
-		case s.want.up:
-			s.broken = fmt.Errorf("%s: an established association is replaced", s.name)
-			return
-		}
-		old.Supersede(now)
+// setUp takes a packet that is the endpoint's; old is the association that it
+// is about, if any.
+func (s *simNode) setUp(now netsim.Time, on Pair, data []byte, old *Assoc) {
+	var tcb *TCB
+	if old != nil {
+		tcb = old.TCB()
 	}
-	s.assoc, s.next, s.up, s.down, s.err = a, 0, false, false, nil
+	made, verdict := s.ep.Handle(Time(now), on, data, tcb)
+	switch verdict {
+	case Complete:
+		old.CookieEchoed(Time(now), on, data)
+	case Restart:
+		old.Restarted()
+	}
+	if made == nil {
+		return
+	}
+	if s.assoc != nil {
+		if s.want.up {
+			s.broken = fmt.Errorf("%s: the peer sets up a second association", s.name)
+		}
+		// The dialer began again, over other addresses maybe. It will end the
+		// one that it does not know.
+		s.former = append(s.former, s.assoc)
+	}
+	s.assoc, s.next, s.up, s.down, s.err = made, 0, false, false, nil
 	s.got = newReceived()
 }
 
@@ -104,9 +117,14 @@ func newReceived() received {
 
 func (s *simNode) Deadline() (netsim.Time, bool) {
 	var next deadline
+	for _, a := range s.former {
+		if at, ok := a.NextDeadline(); ok {
+			(&deadline{at, true}).earlier(&next)
+		}
+	}
 	if s.assoc != nil {
 		if at, ok := s.assoc.NextDeadline(); ok {
-			next.set(at)
+			(&deadline{at, true}).earlier(&next)
 		}
 		if s.next < len(s.plan) && s.up && !s.down && s.assoc.SendSpace() > 0 {
 			(&deadline{s.plan[s.next].at, true}).earlier(&next)
@@ -116,14 +134,19 @@ func (s *simNode) Deadline() (netsim.Time, bool) {
 }
 
 func (s *simNode) Expire(now netsim.Time) {
-	if s.assoc != nil {
-		s.assoc.Expire(Time(now))
+	for _, a := range append(s.former, s.assoc) {
+		if a != nil {
+			a.Expire(Time(now))
+		}
 	}
 }
 
 func (s *simNode) Poll(now netsim.Time) (netsim.Packet, bool) {
 	s.user(Time(now))
 	b, on, ok := s.ep.Poll(Time(now), nil)
+	for i := 0; i < len(s.former) && !ok; i++ {
+		b, on, ok = s.former[i].Poll(Time(now), nil)
+	}
 	if !ok && s.assoc != nil {
 		b, on, ok = s.assoc.Poll(Time(now), nil)
 		s.user(Time(now))

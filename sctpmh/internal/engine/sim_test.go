@@ -121,7 +121,7 @@ func newSim(seed uint64) *sim {
 	for i := range aAddrs {
 		pairs = append(pairs, Pair{aAddrs[i], bAddrs[i]})
 	}
-	s.a.assoc = s.a.ep.Dial(Time(netsim.Start), pairs, 5000)
+	s.a.assoc = s.a.ep.Dial(Time(netsim.Start), pairs, 4000, 5000)
 	if *simTrace {
 		s.net.Trace = os.Stdout
 	}

@@ -10,7 +10,7 @@ import (
 // bulk connects a pair over one path, and has a send until the window is wide.
 func bulk(t *testing.T) *pair {
 	n := newPair(t, Config{}, Config{})
-	n.a.assoc = n.a.ep.Dial(n.now, []Pair{onPath1}, 5000)
+	n.a.assoc = n.a.ep.Dial(n.now, []Pair{onPath1}, 4000, 5000)
 	n.advance(100 * time.Millisecond)
 	n.send(n.a, 1, 200, 1200)
 	n.wantMessages(n.b, 10*time.Second, 200, 1200)
