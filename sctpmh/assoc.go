@@ -72,7 +72,7 @@ func (e *Endpoint) newAssoc(m *engine.Assoc) (*Assoc, error) {
 		done:        make(chan struct{}),
 		unsent:      newQueue(unsentLimit),
 		ready:       newQueue(readyLimit),
-		place:       place{tag: m.LocalTag()},
+		place:       place{ports: ports(m), tag: m.LocalTag()},
 	}
 	if err := e.table.add(m.LocalTag(), a, e.cfg.MaxAssociations); err != nil {
 		return nil, err
@@ -80,6 +80,11 @@ func (e *Endpoint) newAssoc(m *engine.Assoc) (*Assoc, error) {
 	a.noteTags()
 	a.notePeer()
 	return a, nil
+}
+
+func ports(m *engine.Assoc) [2]uint16 {
+	local, peer := m.Ports()
+	return [2]uint16{local, peer}
 }
 
 // ID is a number of this association that no other of the process has.

@@ -66,7 +66,7 @@ func (c *Config) engineConfig(locals []netip.AddrPort) engine.Config {
 		HeartbeatInterval: c.HeartbeatInterval,
 		RTOMin:            c.RTOMin,
 	}
-	if c.ListAddresses {
+	if c.ListAddresses && len(locals) > 1 { // one address is not to be listed (RFC 6951 section 3.2)
 		for _, l := range locals {
 			ec.List = append(ec.List, l.Addr())
 		}

@@ -223,7 +223,7 @@ func (e *Endpoint) socket(local netip.AddrPort) *udp.Socket {
 // association that it is about.
 func (e *Endpoint) handle(on engine.Pair, packet []byte) {
 	var old *Assoc
-	if r, ok := engine.Route(packet); ok && r.Setup {
+	if r, ok := engine.Route(packet); ok {
 		old = e.table.about(r, on.Remote)
 	}
 	var made *engine.Assoc

@@ -153,6 +153,9 @@ func (a *Assoc) handleEvents() {
 			close(a.established)
 		case engine.EventFailover:
 			a.noteFailover(e.Failover)
+		case engine.EventPeerShutdown:
+			a.unsent.end(ErrClosed) // what was accepted is sent, then takeUnsent ends it
+			a.takeUnsent(a.ep.now())
 		case engine.EventPath:
 			a.noteAddr(e.Pair.Remote)
 			a.mu.Lock()

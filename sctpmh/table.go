@@ -48,7 +48,7 @@ func (t *table) lookup(r engine.RouteKey) *Assoc {
 	if r.Setup {
 		return nil
 	}
-	if a := t.byLocal[r.Tag]; a != nil {
+	if a := t.byLocal[r.Tag]; a != nil && a.place.ports == [2]uint16{r.LocalPort, r.PeerPort} {
 		return a
 	}
 	if r.Reflected {
@@ -57,11 +57,11 @@ func (t *table) lookup(r engine.RouteKey) *Assoc {
 	return nil
 }
 
-// about returns the association that an INIT or COOKIE ECHO is about.
+// about returns the association whose peer a packet is from.
 func (t *table) about(r engine.RouteKey, from netip.AddrPort) *Assoc {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if a := t.byLocal[r.Tag]; a != nil {
+	if a := t.byLocal[r.Tag]; a != nil && a.place.ports == [2]uint16{r.LocalPort, r.PeerPort} {
 		return a
 	}
 	return t.byAddr[addrKey{from, r.LocalPort, r.PeerPort}]
@@ -82,8 +82,10 @@ func (t *table) add(tag wire.Tag, a *Assoc, limit int) error {
 	return nil
 }
 
-// place is where an association stands in the table. Its loop owns it.
+// place is where an association stands in the table. Its loop owns it, but for
+// the ports, which anybody may read.
 type place struct {
+	ports    [2]uint16 // local and peer's, set once
 	tag      wire.Tag
 	peer     peerKey
 	addrs    []addrKey

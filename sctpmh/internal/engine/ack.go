@@ -21,6 +21,7 @@ type pathAck struct {
 	head     bool    // the earliest outstanding chunk is among them
 	sample   xmitNum // latest chunk sent only once: it measures the round trip
 	sampleAt Time
+	proof    bool    // of a chunk sent over this path only (RFC 7829 section 3.2)
 	latest   xmitNum // the latest transmission acknowledged
 }
 
@@ -102,6 +103,7 @@ func (a *Assoc) ackChunk(now Time, t wire.TSN, c *sentChunk) {
 	a.ack.progress = true
 	k.head = k.head || c.state == inFlight && p.loss.head == t
 	k.octets += c.cost()
+	k.proof = k.proof || !c.scattered
 	if c.retries == 0 && c.xmit > k.sample {
 		k.sample, k.sampleAt = c.xmit, c.sentAt
 	}
@@ -150,6 +152,8 @@ func (a *Assoc) applyAck(now Time) {
 		if k.sample != 0 {
 			rtt = now.Sub(k.sampleAt)
 			p.rto.sample(&a.cfg, now, rtt)
+		}
+		if k.proof {
 			p.stalls = 0
 			p.loss.probe.moved = 0
 			if p.state != Active || p.errors > 0 {

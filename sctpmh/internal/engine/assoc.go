@@ -75,8 +75,9 @@ type peerState struct {
 
 // A packet is one that was built ahead of Poll.
 type packet struct {
-	on Pair
-	b  []byte
+	on   Pair
+	b    []byte
+	data bool // it carries DATA: control chunks would have to come before
 }
 
 // Stats counts since the association began.
@@ -231,16 +232,24 @@ func (a *Assoc) NextDeadline() (Time, bool) {
 	return next.at, next.armed
 }
 
-// reply queues a packet of one control chunk for the pair that a question
-// came by.
+// reply queues control chunks for the pair that a question came by. All that
+// answer one packet share one (RFC 9260 section 12.4).
 func (a *Assoc) reply(on Pair, chunks func([]byte) []byte) {
+	if last := len(a.replies) - 1; a.rx.replied && a.replies[last].on == on {
+		if b := chunks(a.replies[last].b); len(b) <= a.cfg.packetLimit() {
+			wire.SetChecksum(b)
+			a.replies[last].b = b
+		}
+		return
+	}
 	if len(a.replies) >= maxReplies {
 		a.stats.RepliesDropped++
 		return
 	}
 	b := chunks(a.beginPacket(nil, a.peer.tag))
 	wire.SetChecksum(b)
-	a.replies = append(a.replies, packet{on, b})
+	a.replies = append(a.replies, packet{on: on, b: b})
+	a.rx.replied = true
 }
 
 // pollReply hands out a packet that was built ahead.
@@ -250,11 +259,19 @@ func (a *Assoc) pollReply(buf []byte) ([]byte, Pair, bool) {
 	}
 	r := a.replies[0]
 	a.replies = slices.Delete(a.replies, 0, 1)
+	a.rx.replied = false
 	a.stats.PacketsSent++
-	if p := a.paths.find(r.on); p != nil {
-		p.stats.txBytes += uint64(len(r.b))
+	start := len(buf)
+	buf = append(buf, r.b...)
+	p := a.paths.find(r.on)
+	if p != nil && p.state == Active && a.Established() && a.sack.now && !r.data && len(r.b)+a.sackLen(bundledGaps) <= a.cfg.packetLimit() {
+		buf = a.appendSack(buf, p, bundledGaps)
+		wire.SetChecksum(buf[start:])
 	}
-	return append(buf, r.b...), r.on, true
+	if p != nil {
+		p.stats.txBytes += uint64(len(buf) - start)
+	}
+	return buf, r.on, true
 }
 
 // Abort ends the association at once; the peer is told why.

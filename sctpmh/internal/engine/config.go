@@ -27,7 +27,7 @@ type Config struct {
 	MaxStreams uint16
 
 	// ReceiveBuffer is the window announced to the peer, in octets. Default
-	// 4 MiB.
+	// 4 MiB, at least 1,500.
 	ReceiveBuffer int
 
 	// SendBuffer is how many octets may wait to be acknowledged before Send
@@ -97,7 +97,7 @@ func or[T comparable](v, def T) T {
 // withDefaults returns c with every zero replaced by its default.
 func (c Config) withDefaults() Config {
 	c.MaxStreams = or(c.MaxStreams, defaultStreams)
-	c.ReceiveBuffer = or(c.ReceiveBuffer, 4<<20)
+	c.ReceiveBuffer = max(or(c.ReceiveBuffer, 4<<20), minWindow)
 	c.SendBuffer = or(c.SendBuffer, 1<<20)
 	c.HeartbeatInterval = or(c.HeartbeatInterval, 5*time.Second)
 	c.RTOInitial = or(c.RTOInitial, time.Second)

@@ -43,9 +43,11 @@ func (a *Assoc) handleData(now Time, p *path, c wire.Chunk) {
 		a.stats.Dropped++
 		return
 	}
-	filled := len(a.rcv.gaps) > 0
+	// A hole is about to be filled, or it is the first DATA of all (section
+	// 5.1): the peer must hear of it now.
+	first := a.rcv.cum.Add(1) == a.peer.tsn
+	a.rx.immediate = a.rx.immediate || first || len(a.rcv.gaps) > 0
 	a.rcv.receive(d.TSN)
-	a.rx.immediate = a.rx.immediate || filled
 	if uint16(d.Stream) >= a.peer.inStreams {
 		// Acknowledged, reported, not delivered (section 6.5).
 		a.reportError(wire.AppendInvalidStream(nil, d.Stream))

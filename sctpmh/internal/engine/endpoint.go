@@ -28,6 +28,7 @@ type EndpointStats struct {
 	ForgedCookies, StaleCookies, UsedCookies uint64
 	Restarts, Collisions                     uint64
 	OutOfTheBlue, Malformed, RepliesDropped  uint64
+	BadTag                                   uint64 // packets of known peers
 	Limited                                  uint64 // packets of sources that sent too many
 }
 
@@ -61,12 +62,12 @@ type RouteKey struct {
 	LocalPort, PeerPort uint16
 }
 
-// Route reads from a packet which association it is for: the one whose local
-// tag is Tag or, if there is none and Reflected is set, the one with this
-// peer tag and these ports; else it goes to the Endpoint. With Setup it always
-// goes to the Endpoint, and the association is, if none has the local tag,
-// the one with these ports whose peer has the address that the packet is from.
-// It reports false for what is no SCTP packet.
+// Route reads from a packet which association it is for: the one with these
+// ports whose local tag is Tag or, if there is none and Reflected is set, whose
+// peer tag is. Without such a one, and with Setup always, it goes to the
+// Endpoint; it is about the association with that local tag, else the one with
+// these ports whose peer has the address that the packet is from. Route reports
+// false for what is no SCTP packet.
 func Route(packet []byte) (r RouteKey, ok bool) {
 	h, ok := wire.ParseHeader(packet)
 	if !ok {
@@ -83,7 +84,7 @@ func Route(packet []byte) (r RouteKey, ok bool) {
 }
 
 // Handle takes a packet that no association owns, or one that sets one up. tcb
-// is of the association that Route describes, nil without one; verdict says
+// is of the association that the packet is about, nil without one; verdict says
 // what becomes of that one. made is a new association, nil mostly.
 func (e *Endpoint) Handle(now Time, on Pair, packet []byte, tcb *TCB) (made *Assoc, verdict Verdict) {
 	h, ok := wire.ParseHeader(packet)
@@ -96,16 +97,18 @@ func (e *Endpoint) Handle(now Time, on Pair, packet []byte, tcb *TCB) (made *Ass
 	switch {
 	case !ok:
 		e.stats.Malformed++
-	case c.Type == wire.TypeInit:
-		// "An INIT chunk MUST be the only chunk in the SCTP packet", and the
-		// tag is zero (sections 3.3.2 and 8.5.1 rule A).
-		if h.Tag != 0 || len(rest) > 0 {
-			e.stats.Malformed++
+	case c.Type == wire.TypeInit && h.Tag == 0:
+		if len(rest) > 0 {
+			e.stats.Malformed++ // it must be alone (sections 3.3.2 and 8.5.1 rule A)
 			break
 		}
 		e.handleInit(now, on, h, c, tcb)
 	case c.Type == wire.TypeCookieEcho:
 		return e.handleCookieEcho(now, on, h, c, rest, tcb)
+	case tcb != nil && (tcb.State >= Established || c.Type != wire.TypeShutdownAck):
+		// The peer is known, and this is not its tag: "MUST silently discard"
+		// (section 8.5). Rule E of section 8.5.1 is the exception.
+		e.stats.BadTag++
 	default:
 		e.outOfTheBlue(now, on, h, chunks)
 	}
@@ -116,34 +119,49 @@ func (e *Endpoint) Handle(now Time, on Pair, packet []byte, tcb *TCB) (made *Ass
 // 8.4), with one packet at most and at a limited rate.
 func (e *Endpoint) outOfTheBlue(now Time, on Pair, h wire.Header, chunks []byte) {
 	e.stats.OutOfTheBlue++
-	shutdownAck := false
+	b := wire.AppendHeader(nil, wire.Header{SrcPort: h.DstPort, DstPort: h.SrcPort, Tag: h.Tag})
+	switch answer := blueAnswer(chunks); {
+	case answer == 0, h.Tag == 0: // a zero tag is for a lone INIT (section 8.5.1 rule A)
+	case !usableAddr(on.Remote.Addr()), !e.mayAnswer(now, on): // rule 1, and the limit
+	default:
+		e.reply(on, wire.AppendChunk(b, answer, wire.FlagT, nil))
+	}
+}
+
+// blueAnswer returns the type of the chunk that answers those of a packet out
+// of the blue, 0 for none. The first rule of section 8.4 that fits decides,
+// not the first chunk.
+func blueAnswer(chunks []byte) wire.ChunkType {
+	var shutdownAck, silent bool
 	for first := true; len(chunks) > 0; first = false {
 		c, rest, ok := wire.NextChunk(chunks)
 		if !ok {
-			e.stats.Malformed++
-			return
+			return 0
 		}
 		chunks = rest
 		switch c.Type {
-		case wire.TypeAbort, wire.TypeShutdownComplete, wire.TypeCookieAck:
-			return // rules 2, 6 and 7: these are never answered
-		case wire.TypeError:
-			if cause, _, ok := wire.NextCause(c.Value); ok && cause.Code == wire.CauseStaleCookie {
-				return // rule 7
+		case wire.TypeAbort:
+			return 0 // rule 2
+		case wire.TypeCookieEcho:
+			if first {
+				return 0 // rule 4: it was handled as one
 			}
 		case wire.TypeShutdownAck:
-			shutdownAck = first
+			shutdownAck = true
+		case wire.TypeShutdownComplete, wire.TypeCookieAck:
+			silent = true // rules 6 and 7
+		case wire.TypeError:
+			cause, _, ok := wire.NextCause(c.Value)
+			silent = silent || ok && cause.Code == wire.CauseStaleCookie // rule 7
 		}
 	}
-	b := wire.AppendHeader(nil, wire.Header{SrcPort: h.DstPort, DstPort: h.SrcPort, Tag: h.Tag})
-	if !usableAddr(on.Remote.Addr()) || !e.mayAnswer(now, on) {
-		return // rule 1, and the limit
+	switch {
+	case shutdownAck:
+		return wire.TypeShutdownComplete // rule 5
+	case silent:
+		return 0
 	}
-	if shutdownAck {
-		e.reply(on, wire.AppendChunk(b, wire.TypeShutdownComplete, wire.FlagT, nil)) // rule 5
-		return
-	}
-	e.reply(on, wire.AppendChunk(b, wire.TypeAbort, wire.FlagT, nil)) // rule 8
+	return wire.TypeAbort // rule 8
 }
 
 // refuse answers an INIT with an ABORT.
@@ -174,7 +192,7 @@ func (e *Endpoint) reply(on Pair, b []byte) {
 		return
 	}
 	wire.SetChecksum(b)
-	e.replies = append(e.replies, packet{on, b})
+	e.replies = append(e.replies, packet{on: on, b: b})
 }
 
 // Poll appends the next reply to buf and says over which pair it goes.

@@ -11,6 +11,7 @@ import (
 // Errors of [Assoc.Send]: nothing of the message was taken.
 var (
 	ErrClosed = errors.New("association is closed")
+	ErrSetup  = errors.New("association is not set up yet: what the peer can take is not known")
 	ErrEmpty  = errors.New("empty message: SCTP has none (RFC 9260 section 3.3.1)")
 	ErrTooBig = errors.New("message exceeds 1 MiB or half of the window that the peer announced")
 	ErrStream = errors.New("stream number is beyond what the peer accepts")

@@ -10,7 +10,7 @@ const (
 	EventEstablished  EventKind = iota + 1 // the handshake is complete; DATA may flow
 	EventPath                              // the path Pair is now in State
 	EventFailover                          // traffic moved; Failover tells how
-	EventPeerShutdown                      // the peer will send nothing more
+	EventPeerShutdown                      // the peer sends nothing more and waits: send what was accepted, then Shutdown
 	EventClosed                            // the end; Err is nil after a graceful shutdown
 )
 

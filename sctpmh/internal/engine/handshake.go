@@ -23,6 +23,7 @@ type handshake struct {
 	due        bool
 	t1         deadline // T1-init, T1-cookie
 	cookie     []byte   // to be echoed
+	unknown    []byte   // parameters of the INIT ACK to be reported with it
 	on         Pair     // where it came from
 	sentAt     Time
 	refusal    error // the last ABORT that answered an INIT
@@ -70,8 +71,12 @@ func (a *Assoc) expireHandshake(now Time) {
 	}
 	h.t1.stop()
 	if a.state == CookieEchoed {
-		if h.tries >= min(a.cfg.MaxInitRetransmits, cookieTries) {
+		switch {
+		case len(h.candidates) > 1 && h.tries >= min(a.cfg.MaxInitRetransmits, cookieTries):
 			a.restartHandshake(now)
+			return
+		case h.tries > a.cfg.MaxInitRetransmits:
+			a.fail(now, &TimeoutError{Op: "handshake", Tried: []Pair{h.on}})
 			return
 		}
 		h.due = true
@@ -81,7 +86,8 @@ func (a *Assoc) expireHandshake(now Time) {
 }
 
 // cookieTries is how often a cookie is echoed over the pair that it belongs
-// to before the other pairs get their chance.
+// to before the other pairs get their chance. Without others it is echoed
+// MaxInitRetransmits times more (section 5.1.6).
 const cookieTries = 2
 
 // restartHandshake goes back to INIT, over the pairs that were not tried yet
@@ -158,6 +164,10 @@ func (a *Assoc) pollHandshake(now Time, buf []byte) ([]byte, Pair, bool) {
 		h.sentAt = now
 		h.t1.set(now.Add(min(a.cfg.RTOInitial<<(h.tries-1), a.cfg.RTOMax)))
 		b := wire.AppendChunk(a.beginPacket(buf, a.peer.tag), wire.TypeCookieEcho, 0, h.cookie)
+		if len(h.unknown) > 0 && len(b)-len(buf)+len(h.unknown)+8 <= a.cfg.packetLimit() {
+			b = wire.AppendError(b, wire.TypeError, 0, wire.AppendCause(nil, wire.CauseUnrecognizedParams, unwrap(h.unknown)))
+			h.unknown = nil
+		}
 		return a.endPacket(b, len(buf), nil), h.on, true
 	}
 	c := &h.candidates[h.next]
@@ -261,6 +271,21 @@ func parseSetup(params []byte) (s setup, ok bool) {
 	return s, true
 }
 
+// unwrap turns Unrecognized Parameter parameters, which an INIT ACK carries,
+// into what an ERROR carries (sections 3.3.3 and 3.3.10.8).
+func unwrap(params []byte) (b []byte) {
+	for len(params) > 0 {
+		p, rest, ok := wire.NextParam(params)
+		if !ok {
+			break
+		}
+		inner, _, _ := wire.NextParam(p.Value)
+		b = wire.AppendParam(b, inner.Type, inner.Value)
+		params = rest
+	}
+	return b
+}
+
 // usableAddr reports whether a listed address can be one host's (section
 // 8.4 rule 1 and noid's own filters come on top of it).
 func usableAddr(a netip.Addr) bool {
@@ -278,28 +303,40 @@ func (a *Assoc) handleInitAck(now Time, on Pair, c wire.Chunk) {
 		a.stats.Malformed++
 		return
 	}
+	if in.Tag == 0 {
+		// Nobody can be told with a tag; ours, reflected, says as much
+		// (section 3.3.3).
+		a.reply(on, func([]byte) []byte {
+			return wire.AppendError(a.beginPacket(nil, a.tag), wire.TypeAbort, wire.FlagT, nil)
+		})
+		a.close(&AbortError{Code: wire.CauseInvalidMandatoryParam, Reason: "INIT ACK with a zero tag"})
+		return
+	}
 	s, ok := parseSetup(in.Params)
-	switch {
-	case !ok:
+	if !ok || in.ARwnd < minWindow {
 		a.stats.Malformed++
-		return
-	case in.Tag == 0, in.OutStreams == 0, in.InStreams == 0:
-		// "the receiver of the INIT ACK chunk MUST treat it as an error and
-		// close the association" (section 3.3.3).
-		a.abort(now, wire.CauseInvalidMandatoryParam, "INIT ACK with a zero tag or without streams")
-		return
-	case s.code != 0:
-		a.setPeer(on, in, s)
-		a.abort(now, s.code, "INIT ACK: "+s.reason)
-		return
-	case s.cookie == nil:
-		a.setPeer(on, in, s)
-		a.abortCause(now, wire.CauseMissingParam, wire.AppendMissingParams(nil, wire.ParamStateCookie), "INIT ACK without a cookie")
+		if ok {
+			a.reply(on, func([]byte) []byte {
+				return wire.AppendError(a.beginPacket(nil, in.Tag), wire.TypeAbort, 0, wire.AppendCause(nil, wire.CauseInvalidMandatoryParam, nil))
+			})
+		}
 		return
 	}
 	a.setPeer(on, in, s)
+	switch {
+	case in.OutStreams == 0, in.InStreams == 0:
+		a.abort(now, wire.CauseInvalidMandatoryParam, "INIT ACK without streams")
+		return
+	case s.code != 0:
+		a.abort(now, s.code, "INIT ACK: "+s.reason)
+		return
+	case s.cookie == nil:
+		a.abortCause(now, wire.CauseMissingParam, wire.AppendMissingParams(nil, wire.ParamStateCookie), "INIT ACK without a cookie")
+		return
+	}
 	h := &a.hs
 	h.cookie, h.on, h.due, h.tries = slices.Clone(s.cookie), on, true, 0
+	h.unknown = s.unrecognized
 	h.t1.stop()
 	a.state = CookieEchoed
 }

@@ -153,7 +153,7 @@ func (a *Assoc) pollHeartbeat(now Time, buf []byte) ([]byte, Pair, bool) {
 		if h.repeats++; p.confirmed() || h.nonce == 0 {
 			// While it is not confirmed the nonce stays: a late answer proves
 			// the path as well as a prompt one.
-			h.nonce, h.repeats = a.rng.Uint64()|1, 0
+			h.nonce, h.repeats = max(a.rng.Uint64(), 1), 0
 		}
 		h.sentAt = now
 		h.timeout.set(now.Add(p.probeTimeout()))

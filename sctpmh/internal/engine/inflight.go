@@ -22,6 +22,7 @@ type sentChunk struct {
 	off, size int32 // the payload is msg.Data[off : off+size]
 	state     sentState
 	doubled   bool // the peer has it twice
+	scattered bool // sent over more than one path: an acknowledgement proves none of them
 	retries   uint16
 	lossEvent lossEvent // when it was taken for lost
 	lostOn    *path     // and the path whose window that reduced
@@ -93,6 +94,7 @@ func (f *inflightRing) sent(now Time, t wire.TSN, p *path) {
 		f.lostCount--
 	}
 	f.xmits++
+	c.scattered = c.scattered || c.path != nil && c.path != p
 	c.state, c.path, c.sentAt, c.xmit = inFlight, p, now, f.xmits
 	l := &p.loss
 	c.prev, c.hasPrev, c.hasNext = l.tail, l.count > 0, false

@@ -112,14 +112,15 @@ func (q *sendQueue) next() {
 // a message may exceed the room that is left.
 func (a *Assoc) Send(now Time, m Message) error {
 	switch {
-	case a.state > Established || a.shut.requested:
+	case a.state > Established && a.state != ShutdownReceived || a.shut.requested:
 		return ErrClosed
+	case a.state < Established:
+		return ErrSetup
 	case len(m.Data) == 0:
 		return ErrEmpty
-	case len(m.Data) > MaxMessage, a.state == Established && len(m.Data) > a.peer.maxMessage:
+	case len(m.Data) > min(MaxMessage, a.peer.maxMessage):
 		return ErrTooBig
-	case a.state == Established && uint16(m.Stream) >= a.peer.outStreams,
-		uint16(m.Stream) >= a.cfg.MaxStreams:
+	case uint16(m.Stream) >= a.peer.outStreams:
 		return ErrStream
 	case a.SendSpace() == 0:
 		return ErrFull

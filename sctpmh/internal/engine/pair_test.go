@@ -185,13 +185,13 @@ func (n *pair) deliverTo(s *side, on Pair, data []byte) {
 	if !ok {
 		return
 	}
-	mine := a != nil && !a.Closed() && (r.Tag == a.LocalTag() || r.Reflected && r.Tag == a.PeerTag())
+	mine := a != nil && !a.Closed() && a.owns(r)
 	if mine && !r.Setup {
 		a.Handle(n.now, on, data)
 		return
 	}
 	var tcb *TCB
-	if a != nil && !a.Closed() && (mine || r.Setup && n.knows(a, r, on)) {
+	if a != nil && !a.Closed() && (mine || a.peerAt(r, on)) {
 		tcb = a.TCB()
 	}
 	made, verdict := s.ep.Handle(n.now, on, data, tcb)
@@ -207,11 +207,16 @@ func (n *pair) deliverTo(s *side, on Pair, data []byte) {
 	}
 }
 
-// knows reports whether a packet's ports and source are those of an
-// association.
-func (n *pair) knows(a *Assoc, r RouteKey, on Pair) bool {
+// owns reports whether a packet is an association's by its tag.
+func (a *Assoc) owns(r RouteKey) bool {
 	local, peer := a.Ports()
-	if r.LocalPort != local || r.PeerPort != peer {
+	return r.LocalPort == local && r.PeerPort == peer && (r.Tag == a.LocalTag() || r.Reflected && r.Tag == a.PeerTag())
+}
+
+// peerAt reports whether the ports and the source of a packet are those of an
+// association's peer.
+func (a *Assoc) peerAt(r RouteKey, on Pair) bool {
+	if local, peer := a.Ports(); r.LocalPort != local || r.PeerPort != peer {
 		return false
 	}
 	return slices.ContainsFunc(a.hs.candidates, func(c candidate) bool { return c.pair.Remote == on.Remote }) ||
@@ -222,6 +227,9 @@ func (n *pair) knows(a *Assoc, r RouteKey, on Pair) bool {
 func (n *pair) collect(s *side) {
 	for e, ok := s.assoc.NextEvent(); ok; e, ok = s.assoc.NextEvent() {
 		s.events = append(s.events, e)
+		if e.Kind == EventPeerShutdown {
+			s.assoc.Shutdown(n.now)
+		}
 	}
 }
 

@@ -41,7 +41,7 @@ func (p *path) better(q *path) bool {
 	if p.state == Inactive && q.state == Inactive {
 		return p.errors < q.errors
 	}
-	if p.withdrawn != q.withdrawn && p.state >= PotentiallyFailed {
+	if p.withdrawn != q.withdrawn && p.state >= PotentiallyFailed && q.state >= PotentiallyFailed {
 		return !p.withdrawn
 	}
 	if p.state != q.state {

@@ -7,6 +7,7 @@ type rxState struct {
 	data      bool   // at least one DATA chunk
 	immediate bool   // the SACK must not wait
 	answered  bool   // a HEARTBEAT was answered: one is enough
+	replied   bool   // the last of Assoc.replies answers this packet
 	errors    []byte // causes for the one ERROR chunk that answers the packet
 	reported  int
 }
@@ -39,6 +40,7 @@ func (a *Assoc) Handle(now Time, on Pair, packet []byte) {
 			a.heard(now, p)
 		}
 	}
+	a.rx = rxState{errors: a.rx.errors[:0]}
 	a.handleChunks(now, on, p, chunks)
 }
 
@@ -66,7 +68,6 @@ func (a *Assoc) tagOK(h wire.Header, chunks []byte) bool {
 // handleChunks handles the chunks of a packet whose tag was right. p is nil
 // when the pair is not a path.
 func (a *Assoc) handleChunks(now Time, on Pair, p *path, chunks []byte) {
-	a.rx = rxState{errors: a.rx.errors[:0]}
 	for len(chunks) > 0 && a.state != Closed {
 		c, rest, ok := wire.NextChunk(chunks)
 		if !ok {
@@ -87,7 +88,10 @@ func (a *Assoc) handleChunks(now Time, on Pair, p *path, chunks []byte) {
 			a.shut.due = true // "MUST immediately respond to each received packet containing one or more DATA chunks with a SHUTDOWN chunk" (section 9.2)
 		}
 	}
-	if len(a.rx.errors) > 0 && a.peer.tag != 0 {
+	if a.state < Established || p == nil || !p.confirmed() {
+		return // nothing but probes leaves over what is not proved (section 5.4)
+	}
+	if len(a.rx.errors) > 0 {
 		a.reply(on, func(b []byte) []byte { return wire.AppendError(b, wire.TypeError, 0, a.rx.errors) })
 	}
 }
@@ -95,6 +99,13 @@ func (a *Assoc) handleChunks(now Time, on Pair, p *path, chunks []byte) {
 // handleChunk dispatches one chunk. It reports false when the rest of the
 // packet is not to be looked at.
 func (a *Assoc) handleChunk(now Time, on Pair, p *path, c wire.Chunk) bool {
+	if a.state < Established && c.Type == wire.TypeShutdownAck {
+		// Of an association that is gone (section 8.5.1 rule E).
+		a.reply(on, func(b []byte) []byte {
+			return wire.AppendChunk(a.beginPacket(nil, a.tag), wire.TypeShutdownComplete, wire.FlagT, nil)
+		})
+		return false
+	}
 	if a.state < Established && !settingUp(c.Type) {
 		return true
 	}
@@ -168,7 +179,11 @@ func (a *Assoc) handleAbort(now Time, on Pair, p *path, c wire.Chunk) {
 		}
 		return
 	}
-	err := abortError(c)
+	err, ok := abortError(c)
+	if !ok {
+		a.stats.Malformed++ // "with a format error ... MUST silently discard it" (section 3.3.7)
+		return
+	}
 	if a.state == CookieWait {
 		a.refused(now, on, err)
 		return
@@ -176,16 +191,24 @@ func (a *Assoc) handleAbort(now Time, on Pair, p *path, c wire.Chunk) {
 	a.close(err)
 }
 
-// abortError reads the first cause of an ABORT.
-func abortError(c wire.Chunk) *AbortError {
+// abortError reads the first cause of an ABORT, and reports whether all of them
+// are well formed.
+func abortError(c wire.Chunk) (_ *AbortError, ok bool) {
 	err := &AbortError{Remote: true}
-	if cause, _, ok := wire.NextCause(c.Value); ok {
+	for b := c.Value; len(b) > 0; {
+		cause, rest, ok := wire.NextCause(b)
+		if !ok {
+			return nil, false
+		}
+		if b = rest; err.Code != 0 {
+			continue
+		}
 		err.Code = cause.Code
 		if cause.Code == wire.CauseUserAbort || cause.Code == wire.CauseProtocolViolation {
 			err.Reason = printable(cause.Info)
 		}
 	}
-	return err
+	return err, true
 }
 
 // printable returns what a peer said as a reason, fit for a log.

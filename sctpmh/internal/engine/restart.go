@@ -141,6 +141,7 @@ func (a *Assoc) CookieEchoed(now Time, on Pair, packet []byte) {
 		return
 	}
 	a.stats.PacketsReceived++
+	a.rx = rxState{errors: a.rx.errors[:0]}
 	if a.state < Established {
 		a.hs.t1.stop()
 		a.hs.due = false

@@ -57,11 +57,20 @@ func (e *Endpoint) handleInit(now Time, on Pair, h wire.Header, c wire.Chunk, tc
 	e.reply(on, wire.AppendInit(b, wire.TypeInitAck, wire.Init{
 		Tag:        cookie.localTag,
 		ARwnd:      uint32(e.cfg.ReceiveBuffer),
-		OutStreams: min(e.cfg.MaxStreams, in.InStreams),
+		OutStreams: cookie.localOut(e.cfg.MaxStreams, tcb),
 		InStreams:  e.cfg.MaxStreams,
 		TSN:        cookie.localTSN,
 		Params:     params,
 	}))
+}
+
+// localOut is the number of streams that an INIT ACK announces. It is no more
+// than the peer takes, unless our INIT has said it already (section 5.2.1).
+func (c *stateCookie) localOut(limit uint16, tcb *TCB) uint16 {
+	if tcb != nil && tcb.State < Established {
+		return limit
+	}
+	return min(limit, c.peerIn)
 }
 
 // handleCookieEcho makes an association from a cookie (section 5.1.5).
@@ -74,10 +83,11 @@ func (e *Endpoint) handleCookieEcho(now Time, on Pair, h wire.Header, c wire.Chu
 	}
 	verdict := Restart // of nothing, when there is no TCB
 	if tcb != nil {
-		if verdict = tcb.compare(&cookie); verdict == Complete {
-			// Valid however old it is, and the association knows whether it
-			// has seen it (section 5.2.4 step 3).
-			if tcb.PeerTag != cookie.peerTag {
+		same := tcb.LocalTag == cookie.localTag && tcb.PeerTag == cookie.peerTag
+		if verdict = tcb.compare(&cookie); verdict == Complete && (same || v == cookieGood) {
+			// With both tags the same it is valid however old it is (section
+			// 5.2.4 step 3).
+			if !same {
 				e.stats.Collisions++
 			}
 			e.jar.use(now, c.Value)

@@ -5,7 +5,7 @@ import "github.com/sctpmh/mh/sctpmh/internal/wire"
 // shutdownState is the graceful end of an association (RFC 9260 section 9.2).
 //
 //	we began:    ShutdownPending -> ShutdownSent -> Closed
-//	peer began:  ShutdownReceived -> ShutdownAckSent -> Closed
+//	peer began:  ShutdownReceived --our Shutdown--> ShutdownAckSent -> Closed
 //	both began:  ShutdownSent -> ShutdownAckSent -> Closed
 type shutdownState struct {
 	requested bool
@@ -16,7 +16,8 @@ type shutdownState struct {
 }
 
 // Shutdown ends the association once everything sent has been acknowledged.
-// Nothing more can be sent; what the peer sends still arrives.
+// Nothing more can be sent; what the peer sends still arrives. After
+// EventPeerShutdown it says that the user has nothing more to send either.
 func (a *Assoc) Shutdown(now Time) {
 	if a.state == Closed || a.shut.requested {
 		return
@@ -28,12 +29,14 @@ func (a *Assoc) Shutdown(now Time) {
 	case Established:
 		a.state = ShutdownPending
 		a.advanceShutdown(now)
+	case ShutdownReceived:
+		a.advanceShutdown(now)
 	}
 }
 
 // advanceShutdown takes the step that waits for the last acknowledgement.
 func (a *Assoc) advanceShutdown(now Time) {
-	if a.outstanding() {
+	if a.outstanding() || !a.shut.requested {
 		return
 	}
 	switch a.state {
@@ -64,6 +67,9 @@ func (a *Assoc) pollShutdown(now Time, buf []byte) ([]byte, Pair, bool) {
 	a.shut.t2.set(now.Add(p.rto.rto))
 	b := a.beginPacket(buf, a.peer.tag)
 	if a.state == ShutdownSent {
+		if a.sack.pending() && len(a.rcv.gaps) > 0 {
+			b = a.appendSack(b, p, bundledGaps) // SHUTDOWN cannot name gaps (section 9.2)
+		}
 		b = wire.AppendShutdown(b, a.rcv.cum)
 	} else {
 		b = wire.AppendChunk(b, wire.TypeShutdownAck, 0, nil)
@@ -125,6 +131,13 @@ func (a *Assoc) handleShutdown(now Time, c wire.Chunk) {
 func (a *Assoc) handleShutdownAck(now Time, on Pair) {
 	if a.state != ShutdownSent && a.state != ShutdownAckSent {
 		return
+	}
+	if p := a.paths.find(on); p == nil || !p.confirmed() {
+		on = a.paths.current.pair
+	}
+	if last := len(a.replies) - 1; a.rx.replied {
+		a.replies = a.replies[:last] // it goes alone (section 3.3.13)
+		a.rx.replied = false
 	}
 	a.reply(on, func(b []byte) []byte {
 		return wire.AppendChunk(b, wire.TypeShutdownComplete, 0, nil)

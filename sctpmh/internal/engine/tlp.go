@@ -87,5 +87,6 @@ func (a *Assoc) sendProbe(now Time, p *path) {
 	q.lastSent = now
 	q.armT3(now, false)
 	p.armT3(now, false)
-	a.replies = append(a.replies, packet{q.pair, b})
+	a.replies = append(a.replies, packet{on: q.pair, b: b, data: true})
+	a.rx.replied = false
 }
