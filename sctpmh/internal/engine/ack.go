@@ -41,8 +41,8 @@ func (k *ackState) of(p *path) *pathAck {
 // an attack on the congestion window, or a broken peer, and ends the
 // association (RFC 5062 section 5).
 func (a *Assoc) handleSack(now Time, c wire.Chunk) {
-	if a.state < Established {
-		return
+	if !a.maySendData() {
+		return // nothing waits for one before and after (section 6)
 	}
 	s, ok := wire.ParseSack(c)
 	if !ok || !s.Valid() {
@@ -78,6 +78,9 @@ func (a *Assoc) handleSack(now Time, c wire.Chunk) {
 	a.applyAck(now)
 	a.peer.rwnd = max(0, int(s.ARwnd)-a.flight.payload)
 	a.peer.windowProbe = a.peer.windowProbe && a.peer.rwnd == 0
+	if a.peer.rwnd > 0 {
+		a.peer.probe.stop()
+	}
 	a.advanceShutdown(now)
 }
 
@@ -125,7 +128,9 @@ func (a *Assoc) reneged(s wire.Sack) {
 		a.unackRange(t, s.CumTSN.Add(uint32(g.Start)))
 		t = s.CumTSN.Add(uint32(g.End) + 1)
 	}
-	a.unackRange(t, a.flight.next)
+	if s.NumGaps() < bundledGaps {
+		a.unackRange(t, a.flight.next) // a longer report may end where its packet did
+	}
 }
 
 func (a *Assoc) unackRange(from, to wire.TSN) {

@@ -67,9 +67,10 @@ type peerState struct {
 
 	outStreams, inStreams uint16
 
-	maxMessage  int // what it can put together within its whole window
-	rwnd        int // octets it can still take
-	windowProbe bool
+	maxMessage  int      // what it can put together within its whole window
+	rwnd        int      // octets it can still take
+	windowProbe bool     // data in flight may exceed it
+	probe       deadline // then data may exceed it
 	lastSack    Time
 }
 
@@ -222,6 +223,7 @@ func (a *Assoc) NextDeadline() (Time, bool) {
 	a.sack.timer.earlier(&next)
 	a.shut.t2.earlier(&next)
 	a.shut.guard.earlier(&next)
+	a.peer.probe.earlier(&next)
 	for _, p := range a.paths.all {
 		p.loss.t3.earlier(&next)
 		p.loss.reorder.earlier(&next)

@@ -174,7 +174,13 @@ func (a *Assoc) pollHeartbeat(now Time, buf []byte) ([]byte, Pair, bool) {
 // peer would otherwise send over it what is dropped (stricter than RFC 9260
 // section 8.3, which answers everybody).
 func (a *Assoc) handleHeartbeat(on Pair, p *path, c wire.Chunk) {
-	if _, ok := wire.HeartbeatInfo(c); !ok || a.rx.answered || p == nil {
+	if p != nil && a.state < ShutdownSent {
+		a.answerHeartbeat(on, c)
+	}
+}
+
+func (a *Assoc) answerHeartbeat(on Pair, c wire.Chunk) {
+	if _, ok := wire.HeartbeatInfo(c); !ok || a.rx.answered {
 		return
 	}
 	a.rx.answered = true

@@ -76,6 +76,9 @@ func (a *Assoc) checkTimers() error {
 				return nil
 			}
 		}
+		if a.peer.probe.armed {
+			return nil
+		}
 		return fmt.Errorf("%d octets wait and no T3 is armed", a.out.buffered)
 	}
 	return nil

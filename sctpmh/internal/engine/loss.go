@@ -27,6 +27,7 @@ type lossState struct {
 	t3        deadline // RFC 9260 section 6.3.2
 	probe     tailProbe
 	expired   Time     // when t3 last did
+	rush      bool     // one packet of what was lost may exceed the window (RFC 9260 section 7.2.4 rule 3)
 	reorder   deadline // when the head becomes lost unless it arrives
 }
 
@@ -97,10 +98,11 @@ func (a *Assoc) detectLoss(now Time, p *path) {
 		}
 		if p.cc.lost(now, c.xmit, a.flight.xmits+1, maxPacket) {
 			l.calm()
+			l.rush = true
 		}
 		a.stats.FastRetransmits++
 		t := l.head
-		a.flight.markLost(t)
+		a.markLost(t)
 		a.suspect(t, p)
 	}
 	l.later = 0 // nothing in flight was sent before what arrived
@@ -124,33 +126,44 @@ func (p *path) armT3(now Time, restart bool) {
 // loseFlight marks everything in flight over a path for retransmission.
 func (a *Assoc) loseFlight(now Time, p *path) {
 	for p.loss.count > 0 {
-		a.flight.markLost(p.loss.head)
+		a.markLost(p.loss.head)
 	}
 	p.armT3(now, false)
 }
+
+// markLost has a chunk in flight sent again. The peer has not used the room
+// for it (RFC 9260 section 6.2.1 rule C).
+func (a *Assoc) markLost(t wire.TSN) {
+	a.flight.markLost(t)
+	a.peer.rwnd += int(a.flight.at(t).size)
+}
+
+// mayRush reports whether a packet may exceed the window.
+func (l *lossState) mayRush(f *inflightRing) bool { return l.rush && f.lostCount > 0 }
 
 // expireT3 handles the retransmission timeout of a path (RFC 9260 section
 // 6.3.3): what is outstanding is sent again, over another path if there is a
 // better one now, the window and the timeout start over.
 func (a *Assoc) expireT3(now Time, p *path) {
 	p.loss.expired = now
-	p.cc.timeout(now, maxPacket)
 	p.rto.backOff(&a.cfg)
 	a.stats.Timeouts++
+	if a.peer.windowProbe && a.peer.lastSack >= p.lastSent {
+		// The peer answers but has no room. That is not the path's fault
+		// (RFC 9260 section 6.1 rule A).
+		a.loseFlight(now, p)
+		return
+	}
+	p.cc.timeout(now, maxPacket)
 	for p.loss.count > 0 {
 		t := p.loss.head
-		a.flight.markLost(t)
+		a.markLost(t)
 		if a.flight.at(t).retries == 0 { // what a tail loss probe repeated proves nothing
 			a.suspect(t, p)
 		}
 	}
 	p.armT3(now, false)
 	p.loss.probe.sent = false
-	if a.peer.windowProbe && a.peer.lastSack >= p.lastSent {
-		// The peer answers but has no room. That is not the path's fault
-		// (RFC 9260 section 6.1 rule A).
-		return
-	}
 	p.stalls++
 	a.pathError(now, p, CauseTimeout)
 }

@@ -213,16 +213,19 @@ func (a *Assoc) addPath(on Pair) *path {
 	if len(s.all) >= maxPaths {
 		return nil
 	}
-	p := &path{
-		pair:  on,
-		addr:  addr,
-		order: s.created,
-		rto:   newRTO(&a.cfg),
-		cc:    newCongestion(a.cfg.CongestionControl, maxPacket, on.Remote.Addr().Is4()),
-	}
+	p := &path{pair: on, addr: addr, order: s.created}
+	p.begin(&a.cfg)
 	s.created++
 	s.all = append(s.all, p)
 	return p
+}
+
+// begin sets what is measured of a path to where it starts.
+func (p *path) begin(cfg *Config) {
+	event := p.cc.undo.event
+	p.rto = newRTO(cfg)
+	p.cc = newCongestion(cfg.CongestionControl, maxPacket, p.pair.Remote.Addr().Is4())
+	p.cc.undo.event = event // chunks remember it
 }
 
 // evictPath makes room for a path that the peer was heard over: one goes that
@@ -286,9 +289,15 @@ func (a *Assoc) pathWorks(now Time, p *path) {
 
 // pathError counts a timeout of data or heartbeat on a confirmed path.
 func (a *Assoc) pathError(now Time, p *path, cause FailoverCause) {
-	p.errors++
+	if p.state != Inactive || a.allInactive() {
+		p.errors++ // no further once it is inactive (section 8.3), but to give up
+	}
 	p.lastError = now
-	a.assocErrors++
+	if cause != CauseProbe || p == a.paths.current || a.allInactive() {
+		// A path that is idle and dead says nothing of the one in use (section
+		// 8.1).
+		a.assocErrors++
+	}
 	if p.errors > a.cfg.PathMaxRetrans {
 		a.setState(p, Inactive)
 	} else if p.state == Active {
@@ -299,6 +308,16 @@ func (a *Assoc) pathError(now Time, p *path, cause FailoverCause) {
 	if a.assocErrors > a.maxErrors() {
 		a.fail(now, &TimeoutError{Op: "association", Tried: a.confirmedPairs()})
 	}
+}
+
+// allInactive reports whether no path is believed to work.
+func (a *Assoc) allInactive() bool {
+	for _, p := range a.paths.all {
+		if p.state >= PotentiallyFailed {
+			return false
+		}
+	}
+	return true
 }
 
 // maxErrors is Association.Max.Retrans: never less than the paths' own limits

@@ -98,6 +98,7 @@ func (a *Assoc) LocalFailed(now Time, local netip.Addr) {
 		if p.pair.Local.Addr() == local && p.state == Active {
 			a.setState(p, PotentiallyFailed)
 			a.loseFlight(now, p)
+			p.begin(&a.cfg) // what comes back may be another network (section 7.2.5)
 			news = true
 		}
 	}

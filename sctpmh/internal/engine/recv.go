@@ -78,9 +78,18 @@ func (a *Assoc) handleChunks(now Time, on Pair, p *path, chunks []byte) {
 		if !a.handleChunk(now, on, p, c) {
 			break
 		}
+		if p == nil {
+			p = a.paths.find(on) // a COOKIE ACK makes the first
+		}
 	}
 	if a.state == Closed {
 		return
+	}
+	if a.state == ShutdownSent && a.shut.t2.armed {
+		// The peer still sends what it had queued: it gets the time for it
+		// (section 9.2).
+		a.assocErrors = 0
+		a.shut.t2.set(now.Add(a.shut.path.rto.rto))
 	}
 	if a.rx.data {
 		a.receivedData(now, p, a.rx.immediate)
@@ -107,6 +116,9 @@ func (a *Assoc) handleChunk(now Time, on Pair, p *path, c wire.Chunk) bool {
 		return false
 	}
 	if a.state < Established && !settingUp(c.Type) {
+		if c.Type == wire.TypeHeartbeat && a.state == CookieEchoed && a.isCandidate(on) {
+			a.answerHeartbeat(on, c) // section 8.3: from COOKIE-ECHOED on
+		}
 		return true
 	}
 	switch c.Type {
@@ -125,7 +137,7 @@ func (a *Assoc) handleChunk(now Time, on Pair, p *path, c wire.Chunk) bool {
 	case wire.TypeAbort:
 		a.handleAbort(now, on, p, c)
 	case wire.TypeShutdown:
-		a.handleShutdown(now, c)
+		a.handleShutdown(now, p, c)
 	case wire.TypeShutdownAck:
 		a.handleShutdownAck(now, on)
 	case wire.TypeShutdownComplete:
@@ -149,8 +161,7 @@ func (a *Assoc) handleChunk(now Time, on Pair, p *path, c wire.Chunk) bool {
 }
 
 // settingUp reports whether a chunk means anything before the handshake is
-// complete. A HEARTBEAT does not: an answer would carry a tag that the peer
-// knows only once our cookie has arrived.
+// complete.
 func settingUp(t wire.ChunkType) bool {
 	switch t {
 	case wire.TypeInitAck, wire.TypeCookieAck, wire.TypeAbort, wire.TypeError:
@@ -188,6 +199,7 @@ func (a *Assoc) handleAbort(now Time, on Pair, p *path, c wire.Chunk) {
 		a.refused(now, on, err)
 		return
 	}
+	a.replies = nil // "MUST NOT respond to any received packet that contains an ABORT" (section 9.1)
 	a.close(err)
 }
 

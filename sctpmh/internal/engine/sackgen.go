@@ -31,14 +31,22 @@ func (a *Assoc) receivedData(now Time, p *path, immediate bool) {
 	}
 }
 
-// receiveWindow is the room announced to the peer.
-func (a *Assoc) receiveWindow() int { return max(0, a.cfg.ReceiveBuffer-a.reasm.held) }
+// receiveWindow is the room announced to the peer: none when it is less than a
+// packet, or half the buffer, so that the peer does not send ever smaller chunks
+// (RFC 1122 section 4.2.3.3, the receiver's side of the silly window syndrome).
+func (a *Assoc) receiveWindow() int {
+	w := a.cfg.ReceiveBuffer - a.reasm.held
+	if w < min(maxPacket, a.cfg.ReceiveBuffer/2) {
+		return 0
+	}
+	return w
+}
 
-// windowOpened announces room that the user made, when it is worth a packet:
-// half the buffer, or what a stalled sender waits for.
+// windowOpened announces room that the user made, when it is worth a packet: a
+// quarter of the buffer, or the first room at all for a stalled sender.
 func (a *Assoc) windowOpened() {
 	w := a.receiveWindow()
-	if a.state >= Established && a.sack.window < a.cfg.ReceiveBuffer/2 && w-a.sack.window >= min(a.cfg.ReceiveBuffer/4, w/2+1) {
+	if a.state >= Established && a.sack.window < a.cfg.ReceiveBuffer/2 && (w-a.sack.window >= a.cfg.ReceiveBuffer/4 || a.sack.window == 0 && w > 0) {
 		a.sack.now = true
 	}
 }

@@ -46,24 +46,27 @@ func (a *Assoc) endPacket(b []byte, start int, p *path) []byte {
 // goes ahead of them if it fits.
 func (a *Assoc) pollData(now Time, buf []byte) ([]byte, Pair, bool) {
 	p := a.paths.current
-	if p == nil || !a.maySendData() || p.flight >= p.cc.cwnd {
+	if p == nil || !a.maySendData() {
 		return buf, Pair{}, false
 	}
-	cost, ok := a.nextChunk()
-	if !ok {
+	cost, ok := a.nextChunk(now)
+	if !ok || p.flight >= p.cc.cwnd && !p.loss.mayRush(&a.flight) {
 		return buf, Pair{}, false
 	}
+	p.loss.rush = false
 	p.cc.use(now, p.flight == 0, p.rto.rto, maxPacket)
 	start := len(buf)
 	b := a.beginPacket(buf, a.peer.tag)
-	if room := a.cfg.packetLimit() - commonHeader - cost; a.sack.pending() && room >= a.sackLen(bundledGaps) {
-		b = a.appendSack(b, p, bundledGaps)
+	if room := a.cfg.packetLimit() - commonHeader - cost; a.sack.pending() && room >= a.sackLen(len(a.rcv.gaps)) && a.sackPath() == p {
+		b = a.appendSack(b, p, len(a.rcv.gaps))
 	}
-	last := 0 // where the last chunk starts
-	for ok && p.flight < p.cc.cwnd && len(b)-start+cost <= a.cfg.packetLimit() {
+	last := 0        // where the last chunk starts
+	restart := false // T3-rtx: the lowest TSN is sent again (section 6.1)
+	for first := true; ok && (first || p.flight < p.cc.cwnd) && len(b)-start+cost <= a.cfg.packetLimit(); first = false {
 		last = len(b)
+		restart = restart || a.flight.lostCount > 0 && a.flight.at(a.flight.first).state == lost
 		b = a.appendNextChunk(now, b, p)
-		cost, ok = a.nextChunk()
+		cost, ok = a.nextChunk(now)
 	}
 	if !ok || p.flight >= p.cc.cwnd {
 		// The end of a flight: the peer need not wait for more before it
@@ -71,8 +74,10 @@ func (a *Assoc) pollData(now Time, buf []byte) ([]byte, Pair, bool) {
 		b[last+1] |= wire.FlagI
 	}
 	p.lastSent = now
-	p.armT3(now, false)
-	p.armProbe(now)
+	p.armT3(now, restart)
+	if !a.peer.windowProbe {
+		p.armProbe(now)
+	}
 	return a.endPacket(b, start, p), p.pair, true
 }
 
@@ -84,7 +89,7 @@ func (a *Assoc) maySendData() bool {
 
 // nextChunk returns what the DATA chunk that comes next costs, padding and
 // header included, and whether there is one that the peer's window admits.
-func (a *Assoc) nextChunk() (cost int, ok bool) {
+func (a *Assoc) nextChunk(now Time) (cost int, ok bool) {
 	if t, ok := a.flight.firstLost(); ok {
 		return a.flight.at(t).cost(), true
 	}
@@ -93,12 +98,25 @@ func (a *Assoc) nextChunk() (cost int, ok bool) {
 		return 0, false
 	}
 	size := min(len(m.Data)-m.sent, a.cfg.maxPayload())
-	// "The data sender can always have one DATA chunk in flight to the
-	// receiver if allowed by cwnd": a zero window probe (section 6.1 rule A).
-	if size > a.peer.rwnd && a.flight.payload > 0 {
+	if size > a.peer.rwnd && !a.mayProbeWindow(now) {
 		return 0, false
 	}
 	return dataHeader + (size+3)&^3, true
+}
+
+// mayProbeWindow reports whether a chunk may exceed the peer's window: one, when
+// nothing is in flight and the window has been closed for a retransmission
+// timeout. From then on T3-rtx repeats it, ever more seldom (section 6.1 rule
+// A). It notes when the first one is due.
+func (a *Assoc) mayProbeWindow(now Time) bool {
+	probe := &a.peer.probe
+	if a.flight.len() > 0 {
+		return false
+	}
+	if !probe.armed {
+		probe.set(now.Add(a.paths.current.rto.rto))
+	}
+	return probe.due(now)
 }
 
 // appendNextChunk appends the chunk that nextChunk named and notes it as sent
@@ -109,12 +127,14 @@ func (a *Assoc) appendNextChunk(now Time, b []byte, p *path) []byte {
 		a.flight.at(t).retries++
 		p.stats.retransmits++
 		a.stats.Retransmits++
+		a.peer.rwnd = max(0, a.peer.rwnd-int(a.flight.at(t).size)) // section 6.2.1 rule B
 	} else {
 		m := a.out.peek()
 		size := min(len(m.Data)-m.sent, a.cfg.maxPayload())
 		t = a.flight.push(sentChunk{msg: m, off: int32(m.sent), size: int32(size)})
 		a.out.took(m, size)
 		a.peer.windowProbe = size > a.peer.rwnd
+		a.peer.probe.stop()
 		a.peer.rwnd = max(0, a.peer.rwnd-size)
 	}
 	a.flight.sent(now, t, p)

@@ -13,6 +13,7 @@ type shutdownState struct {
 	t2        deadline // T2-shutdown: send it again
 	guard     deadline // T5-shutdown-guard: give up
 	path      *path    // the last one took it
+	from      *path    // the peer's SHUTDOWN came by it
 }
 
 // Shutdown ends the association once everything sent has been acknowledged.
@@ -63,6 +64,9 @@ func (a *Assoc) pollShutdown(now Time, buf []byte) ([]byte, Pair, bool) {
 	}
 	a.shut.due = false
 	p := a.paths.current
+	if f := a.shut.from; a.state == ShutdownAckSent && f != nil && f.state == Active {
+		p = f // where the question came from (section 6.4)
+	}
 	a.shut.path = p
 	a.shut.t2.set(now.Add(p.rto.rto))
 	b := a.beginPacket(buf, a.peer.tag)
@@ -87,6 +91,7 @@ func (a *Assoc) expireShutdown(now Time) {
 	if a.shut.t2.due(now) {
 		a.shut.t2.stop()
 		a.shut.due = true
+		a.shut.from = nil // another path than last time, if that is in doubt
 		p := a.shut.path
 		p.rto.backOff(&a.cfg)
 		a.pathError(now, p, CauseTimeout)
@@ -94,7 +99,8 @@ func (a *Assoc) expireShutdown(now Time) {
 }
 
 // handleShutdown takes the peer's SHUTDOWN: it has nothing more to send.
-func (a *Assoc) handleShutdown(now Time, c wire.Chunk) {
+func (a *Assoc) handleShutdown(now Time, p *path, c wire.Chunk) {
+	a.shut.from = p
 	cum, ok := wire.ParseShutdown(c)
 	if !ok {
 		a.stats.Malformed++

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"time"
 
 	"github.com/sctpmh/mh/sctpmh/internal/wire"
@@ -65,16 +66,24 @@ func (a *Assoc) sendProbe(now Time, p *path) {
 	a.probeNow(now, p)
 	a.probeAll(now)
 	q.cc.use(now, q.flight == 0, q.rto.rto, maxPacket)
-	b := a.beginPacket(nil, a.peer.tag)
-	last := 0
-	for p.loss.count > 0 {
-		t := p.loss.head
+	// Ascending, as chunks of one packet have to be (RFC 9260 section 6.10).
+	var tsns []wire.TSN
+	size := commonHeader
+	for t, n := p.loss.head, p.loss.count; n > 0; t, n = a.flight.at(t).next, n-1 {
 		c := a.flight.at(t)
-		if len(b)+c.cost() > a.cfg.packetLimit() || q == p && last > 0 {
+		if size += c.cost(); size > a.cfg.packetLimit() || q == p && len(tsns) > 0 {
 			break
 		}
-		a.flight.markLost(t)
+		tsns = append(tsns, t)
+	}
+	slices.SortFunc(tsns, func(t, u wire.TSN) int { return int(int32(t.Sub(u))) })
+	b := a.beginPacket(nil, a.peer.tag)
+	last := 0
+	for _, t := range tsns {
+		a.markLost(t)
+		c := a.flight.at(t)
 		c.retries++
+		a.peer.rwnd = max(0, a.peer.rwnd-int(c.size))
 		q.stats.retransmits++
 		a.stats.Retransmits++
 		a.flight.sent(now, t, q)
