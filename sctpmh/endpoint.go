@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/sctpmh/mh/sctpmh/internal/addrwatch"
 	"github.com/sctpmh/mh/sctpmh/internal/engine"
 	"github.com/sctpmh/mh/sctpmh/internal/udp"
 )
@@ -35,6 +36,7 @@ type Endpoint struct {
 	once    sync.Once        // for Close
 	running sync.WaitGroup   // every goroutine of the endpoint and its associations
 	engine  *engine.Endpoint // owned by the endpoint's goroutine
+	unwatch func()           // ends the reports of localChanged
 }
 
 // arrival is a batch of packets and the local address that it came to.
@@ -75,6 +77,15 @@ func Listen(local []netip.AddrPort, cfg *Config) (*Endpoint, error) {
 	var seed [32]byte
 	crand.Read(seed[:]) // never fails
 	e.engine = engine.NewEndpoint(e.now(), c.engineConfig(e.locals), rand.NewChaCha8(seed))
+	var addrs []netip.Addr
+	for _, l := range e.locals {
+		addrs = append(addrs, l.Addr())
+	}
+	if e.unwatch, err = addrwatch.Watch(addrs, e.localChanged); err != nil {
+		// Timeouts find out too, only later.
+		c.Logger.Warn("changes of local addresses are not seen", "err", err)
+		e.unwatch = func() {}
+	}
 	for _, s := range socks {
 		e.running.Go(func() { e.read(s) }) // ends when Close closes the socket
 	}
@@ -112,6 +123,21 @@ func bind(local []netip.AddrPort) ([]*udp.Socket, error) {
 		}
 	}
 	return nil, err
+}
+
+// localChanged tells every association that a local address stopped or started
+// to lead out. It is called from a goroutine of the watch's own.
+func (e *Endpoint) localChanged(c addrwatch.Event) {
+	e.cfg.Logger.Info("local address", "addr", c.Addr, "usable", c.Up, "cause", c.Cause)
+	for _, a := range e.table.all() {
+		a.do(func() {
+			if c.Up {
+				a.engine.LocalRestored(e.now(), c.Addr)
+			} else {
+				a.engine.LocalFailed(e.now(), c.Addr)
+			}
+		})
+	}
 }
 
 // now is the engine's time.
@@ -369,6 +395,7 @@ func (e *Endpoint) Accept(ctx context.Context) (*Assoc, error) {
 // returns when no goroutine of the endpoint is left.
 func (e *Endpoint) Close() error {
 	e.once.Do(func() {
+		e.unwatch()
 		all := e.table.close()
 		close(e.closing)
 		for _, a := range all {

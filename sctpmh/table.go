@@ -182,10 +182,17 @@ func (t *table) remove(p *place, a *Assoc) {
 }
 
 // close refuses further associations and returns those that there are.
-func (t *table) close() (all []*Assoc) {
+func (t *table) close() []*Assoc {
+	t.mu.Lock()
+	t.closed = true
+	t.mu.Unlock()
+	return t.all()
+}
+
+// all returns the associations that there are.
+func (t *table) all() (all []*Assoc) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.closed = true
 	for _, a := range t.byLocal {
 		all = append(all, a)
 	}

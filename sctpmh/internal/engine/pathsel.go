@@ -108,6 +108,17 @@ func (a *Assoc) LocalFailed(now Time, local netip.Addr) {
 	}
 }
 
+// LocalRestored says that a local address leads out again: its paths are asked
+// at once.
+func (a *Assoc) LocalRestored(now Time, local netip.Addr) {
+	for _, p := range a.paths.all {
+		if p.pair.Local.Addr() == local && p.confirmed() && p.state != Active {
+			p.hb.timeout.stop()
+			p.hb.next.set(now)
+		}
+	}
+}
+
 // stallState measures what a failover cost.
 type stallState struct {
 	progress Time // last acknowledgement of new data, or send after idleness
