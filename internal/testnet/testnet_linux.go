@@ -451,6 +451,46 @@ func (p *ISP) Device(h *Host, on bool) error {
 	return h.nl.LinkSetDown(l.near)
 }
 
+// Unaddress takes a host's addresses of the provider away, as a lease that ends
+// does. Its device stays on.
+func (p *ISP) Unaddress(h *Host) error {
+	l, err := p.linkTo(h)
+	if err != nil {
+		return err
+	}
+	addrs, err := h.nl.AddrList(l.near, netlink.FAMILY_ALL)
+	if err != nil {
+		return err
+	}
+	for _, a := range addrs {
+		if err := h.nl.AddrDel(l.near, &a); err != nil {
+			return fmt.Errorf("%s: address %v: %w", h.Name, a, err)
+		}
+	}
+	return nil
+}
+
+// Unroute takes a host's routes by the provider's router away.
+func (p *ISP) Unroute(h *Host) error {
+	l, err := p.linkTo(h)
+	if err != nil {
+		return err
+	}
+	routes, err := h.nl.RouteList(l.near, netlink.FAMILY_ALL)
+	if err != nil {
+		return err
+	}
+	for _, r := range routes {
+		if r.Gw == nil {
+			continue
+		}
+		if err := h.nl.RouteDel(&r); err != nil {
+			return fmt.Errorf("%s: route %v: %w", h.Name, r, err)
+		}
+	}
+	return nil
+}
+
 // Octets returns how many octets the provider has passed to a host.
 func (p *ISP) Octets(h *Host) (uint64, error) {
 	l, err := p.linkTo(h)
