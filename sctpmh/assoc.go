@@ -46,6 +46,7 @@ type Assoc struct {
 	armed  engine.Time // when the timer fires, 0: not set
 	place  place
 
+	payload atomic.Int64  // octets of the largest message that fits a packet
 	dropped atomic.Uint64 // batches for which the inbox had no room
 
 	mu        sync.Mutex // leaf; guards what follows
@@ -77,6 +78,7 @@ func (e *Endpoint) newAssoc(m *engine.Assoc) (*Assoc, error) {
 	if err := e.table.add(m.LocalTag(), a, e.cfg.MaxAssociations); err != nil {
 		return nil, err
 	}
+	a.payload.Store(int64(m.MaxPayload()))
 	a.noteTags()
 	a.notePeer()
 	return a, nil
@@ -187,8 +189,8 @@ func (a *Assoc) Peer() Peer {
 }
 
 // MaxPayload is the size in octets of the largest message that fits one
-// packet on every path.
-func (a *Assoc) MaxPayload() int { return a.engine.MaxPayload() }
+// packet of the path in use. It changes with the path.
+func (a *Assoc) MaxPayload() int { return int(a.payload.Load()) }
 
 // Paths returns the paths as they are now, or as they were at the end.
 func (a *Assoc) Paths() (paths []PathInfo) {

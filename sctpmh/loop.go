@@ -65,6 +65,7 @@ func (a *Assoc) step() {
 	a.noteTags()
 	a.giveReady(now)
 	a.transmit(now)
+	a.payload.Store(int64(a.engine.MaxPayload()))
 	a.rearm(now)
 }
 
@@ -122,13 +123,14 @@ func (a *Assoc) transmit(now engine.Time) {
 		if s == nil {
 			continue
 		}
-		if !t.Fits(n, s, on.Remote) {
+		alone := a.engine.Marks().Alone
+		if alone || !t.Fits(n, s, on.Remote) {
 			packet := b[start:]
 			a.leave(now)
 			b = append(t.Buf, packet...)
 		}
 		t.Buf = b
-		if t.Push(n, s, on.Remote) || len(t.Buf)+n > udp.MaxBatch {
+		if t.Push(n, s, on.Remote) || alone || len(t.Buf)+n > udp.MaxBatch {
 			a.leave(now)
 		}
 	}

@@ -54,6 +54,7 @@ type Assoc struct {
 	closeErr error
 	stats    Stats
 	scratch  [64]byte
+	marks    Marks // of the last packet
 }
 
 // peerState is what the peer said and how far it can take data.
@@ -79,6 +80,8 @@ type packet struct {
 	on   Pair
 	b    []byte
 	data bool // it carries DATA: control chunks would have to come before
+
+	marks Marks
 }
 
 // Stats counts since the association began.
@@ -87,6 +90,7 @@ type Stats struct {
 	ChunksSent, SacksSent, Heartbeats uint64
 	Retransmits                       uint64 // chunks sent again
 	FastRetransmits                   uint64 // chunks found lost before a timeout
+	SizeProbes, BlackHoles            uint64 // probes for larger packets; sizes that were given up
 	Undone                            uint64 // reductions of a window taken back: nothing was lost
 	Timeouts                          uint64 // expiries of T3-rtx
 	TailProbes                        uint64 // chunks sent again before either
@@ -207,6 +211,7 @@ func (a *Assoc) Expire(now Time) {
 			a.sendProbe(now, p)
 		}
 		a.expireHeartbeat(now, p)
+		a.expirePMTU(now, p)
 	}
 	if a.state != Closed {
 		a.expireShutdown(now)
@@ -230,6 +235,8 @@ func (a *Assoc) NextDeadline() (Time, bool) {
 		p.loss.probe.due.earlier(&next)
 		p.hb.next.earlier(&next)
 		p.hb.timeout.earlier(&next)
+		p.pmtu.next.earlier(&next)
+		p.pmtu.timeout.earlier(&next)
 	}
 	return next.at, next.armed
 }
@@ -261,6 +268,7 @@ func (a *Assoc) pollReply(buf []byte) ([]byte, Pair, bool) {
 	}
 	r := a.replies[0]
 	a.replies = slices.Delete(a.replies, 0, 1)
+	a.marks = r.marks
 	a.rx.replied = false
 	a.stats.PacketsSent++
 	start := len(buf)

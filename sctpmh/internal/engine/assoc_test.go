@@ -252,12 +252,12 @@ func TestRoomForSealing(t *testing.T) {
 	n.wantMessages(n.b, time.Second, 20, 5000)
 	n.wantMessages(n.a, time.Second, 200, 10)
 	for _, p := range n.seen {
-		if len(p.data) > maxPacket-maxSealRoom && !has(p.data, wire.TypeInit) {
+		if len(p.data)+28+maxSealRoom > basePMTU && !has(p.data, wire.TypeInit) {
 			t.Errorf("a packet has %d octets, %d are to stay free: %s", len(p.data), maxSealRoom, wire.Text(p.data))
 		}
 	}
-	if got := n.a.assoc.MaxPayload(); got != 1176 {
-		t.Errorf("largest payload %d, want 1176", got)
+	if got := n.a.assoc.MaxPayload(); got != 1196 {
+		t.Errorf("largest payload %d, want 1196", got)
 	}
 }
 
@@ -365,7 +365,7 @@ func TestPauseShrinksTheWindow(t *testing.T) {
 	before := p.cc.cwnd
 	n.advance(10 * time.Second)
 	n.send(n.a, 1, 1, 1200)
-	if before <= 8*maxPacket || p.cc.cwnd != 4*maxPacket {
-		t.Errorf("window from %d to %d octets, want %d", before, p.cc.cwnd, 4*maxPacket)
+	if size := p.pmdcs(&n.a.assoc.cfg); before <= 8*size || p.cc.cwnd != 4*size {
+		t.Errorf("window from %d to %d octets, want %d", before, p.cc.cwnd, 4*size)
 	}
 }

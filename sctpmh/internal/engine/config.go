@@ -65,6 +65,10 @@ type Config struct {
 	// CongestionControl is the algorithm of every path. Default CUBIC.
 	CongestionControl CongestionControl
 
+	// MaxPMTU is the largest IP packet, in octets, that path MTU discovery
+	// tries. Default 9,000: jumbo frames; 1,280, the least, turns it off.
+	MaxPMTU int
+
 	// SealRoom is how many octets of each packet stay free for whoever seals
 	// packets after Poll built them: 28 for a sealed association, default 0.
 	SealRoom int
@@ -105,6 +109,7 @@ func (c Config) withDefaults() Config {
 	c.RTOMax = or(c.RTOMax, 10*time.Second)
 	c.AttemptDelay = or(c.AttemptDelay, 250*time.Millisecond)
 	c.CookieLife = or(c.CookieLife, 15*time.Second)
+	c.MaxPMTU = clamp(or(c.MaxPMTU, 9000), basePMTU, maxPMTU)
 	c.DelayedAck = or(c.DelayedAck, 20*time.Millisecond)
 	c.PathMaxRetrans = or(c.PathMaxRetrans, 8)
 	c.AssocMaxRetrans = or(c.AssocMaxRetrans, 10)

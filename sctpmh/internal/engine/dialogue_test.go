@@ -50,7 +50,7 @@ type seenInit struct {
 }
 
 func newDialogue(t *testing.T) *dialogue {
-	cfg := Config{Port: 5000, Locals: bLocals, Accept: true, RTOMin: time.Second, RTOMax: time.Minute}
+	cfg := Config{Port: 5000, Locals: bLocals, Accept: true, RTOMin: time.Second, RTOMax: time.Minute, MaxPMTU: basePMTU}
 	return &dialogue{t: t, now: 1e9, ep: NewEndpoint(1e9, cfg, rand.NewPCG(5, 6))}
 }
 

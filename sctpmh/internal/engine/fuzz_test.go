@@ -146,7 +146,7 @@ func drain(t testing.TB, a *Assoc, now Time) {
 		if !ok {
 			break
 		}
-		if n > 1000 || len(out) > maxPacket {
+		if n > 1000 || len(out) > maxPMTU {
 			t.Fatalf("packet %d of %d octets", n, len(out))
 		}
 	}

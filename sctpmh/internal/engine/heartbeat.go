@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/binary"
+	"math/rand/v2"
 	"time"
 
 	"github.com/sctpmh/mh/sctpmh/internal/wire"
@@ -22,6 +23,9 @@ type heartbeat struct {
 }
 
 const nonceLen = 8
+
+// newNonce draws a nonce; zero means none.
+func newNonce(rng *rand.Rand) uint64 { return max(rng.Uint64(), 1) }
 
 // probeNow has a HEARTBEAT leave over p at once.
 func (a *Assoc) probeNow(now Time, p *path) {
@@ -153,7 +157,7 @@ func (a *Assoc) pollHeartbeat(now Time, buf []byte) ([]byte, Pair, bool) {
 		if h.repeats++; p.confirmed() || h.nonce == 0 {
 			// While it is not confirmed the nonce stays: a late answer proves
 			// the path as well as a prompt one.
-			h.nonce, h.repeats = max(a.rng.Uint64(), 1), 0
+			h.nonce, h.repeats = newNonce(a.rng), 0
 		}
 		h.sentAt = now
 		h.timeout.set(now.Add(p.probeTimeout()))
@@ -198,6 +202,10 @@ func (a *Assoc) handleHeartbeatAck(now Time, c wire.Chunk) {
 	}
 	nonce := binary.BigEndian.Uint64(info)
 	for _, p := range a.paths.all {
+		if nonce != 0 && p.pmtu.nonce == nonce {
+			a.sizePassed(now, p)
+			return
+		}
 		if p.hb.nonce != nonce || nonce == 0 {
 			continue
 		}

@@ -43,7 +43,7 @@ func (a *Assoc) checkFlight() error {
 		if u := &p.cc.undo; u.acquitted > u.suspected {
 			return fmt.Errorf("path %v: %d of %d losses undone", p.pair, u.acquitted, u.suspected)
 		}
-		if p.flight < 0 || p.cc.cwnd < maxPacket {
+		if p.flight < 0 || p.cc.cwnd < basePacket-commonHeader-maxSealRoom {
 			return fmt.Errorf("path %v: flight %d, cwnd %d", p.pair, p.flight, p.cc.cwnd)
 		}
 	}
@@ -93,7 +93,7 @@ func (a *Assoc) checkReceive() error {
 	if held > a.reasm.held {
 		return fmt.Errorf("messages for the user hold %d of %d octets", held, a.reasm.held)
 	}
-	if limit := 2*a.cfg.ReceiveBuffer + maxPacket + chunkCost; a.reasm.held > limit {
+	if limit := 2*a.cfg.ReceiveBuffer + maxPMTU + chunkCost; a.reasm.held > limit {
 		return fmt.Errorf("%d octets held, limit %d", a.reasm.held, limit)
 	}
 	prev := a.rcv.cum
@@ -112,6 +112,9 @@ func (a *Assoc) checkPaths() error {
 		return fmt.Errorf("data path %v is not confirmed", p.pair)
 	}
 	for _, p := range a.paths.all {
+		if m := &p.pmtu; m.size < p.base() || m.high < m.size || m.high > p.largest(&a.cfg) {
+			return fmt.Errorf("path %v: packets of %d octets pass, none above %d", p.pair, m.size, m.high)
+		}
 		if !p.confirmed() && p.flight > 0 {
 			return fmt.Errorf("%d octets in flight over %v, which is not confirmed", p.flight, p.pair)
 		}

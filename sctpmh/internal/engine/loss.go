@@ -96,12 +96,15 @@ func (a *Assoc) detectLoss(now Time, p *path) {
 			l.reorder.set(due)
 			return
 		}
-		if p.cc.lost(now, c.xmit, a.flight.xmits+1, maxPacket) {
+		if p.cc.lost(now, c.xmit, a.flight.xmits+1, p.pmdcs(&a.cfg)) {
 			l.calm()
 			l.rush = true
 		}
 		a.stats.FastRetransmits++
 		t := l.head
+		if c.retries >= staleRepeats && commonHeader+c.cost() > p.base()-a.cfg.SealRoom {
+			a.suspectSize(now, p)
+		}
 		a.markLost(t)
 		a.suspect(t, p)
 	}
@@ -154,7 +157,8 @@ func (a *Assoc) expireT3(now Time, p *path) {
 		a.loseFlight(now, p)
 		return
 	}
-	p.cc.timeout(now, maxPacket)
+	p.cc.timeout(now, p.pmdcs(&a.cfg))
+	a.suspectSize(now, p)
 	for p.loss.count > 0 {
 		t := p.loss.head
 		a.markLost(t)

@@ -139,6 +139,11 @@ func (a *Assoc) SendSpace() int { return max(0, a.cfg.SendBuffer-a.out.buffered)
 // outstanding reports whether anything sent or queued waits for the peer.
 func (a *Assoc) outstanding() bool { return a.out.buffered > 0 }
 
-// MaxPayload is the size in octets of the largest message that fits one
-// packet.
-func (a *Assoc) MaxPayload() int { return a.cfg.maxPayload() }
+// MaxPayload is the size in octets of the largest message that fits one packet
+// of the path in use.
+func (a *Assoc) MaxPayload() int {
+	if p := a.paths.current; p != nil {
+		return p.maxPayload(&a.cfg)
+	}
+	return a.cfg.packetLimit() - commonHeader - dataHeader
+}

@@ -66,6 +66,8 @@ func newPair(t *testing.T, cfgA, cfgB Config) *pair {
 	cfgA.Port, cfgB.Port = 4000, 5000
 	cfgA.Locals, cfgB.Locals = aLocals, bLocals
 	cfgB.Accept = true
+	// Packets of one size, unless a test is about it.
+	cfgA.MaxPMTU, cfgB.MaxPMTU = or(cfgA.MaxPMTU, basePMTU), or(cfgB.MaxPMTU, basePMTU)
 	n := &pair{t: t, now: 1e9, delay: 10 * time.Millisecond}
 	n.a = &side{name: "a", ep: NewEndpoint(n.now, cfgA, rand.NewPCG(1, 2))}
 	n.b = &side{name: "b", ep: NewEndpoint(n.now, cfgB, rand.NewPCG(3, 4))}

@@ -52,8 +52,8 @@ const (
 	// encapsulation is the IPv6 and UDP headers around an SCTP packet.
 	encapsulation = 40 + 8
 
-	// maxPacket is the largest SCTP packet that is built.
-	maxPacket = basePMTU - encapsulation
+	// basePacket is the largest SCTP packet that every path carries.
+	basePacket = basePMTU - encapsulation
 
 	// maxSealRoom is what sealing a packet adds at most.
 	maxSealRoom = 28
@@ -62,13 +62,9 @@ const (
 	dataHeader   = 16
 )
 
-// packetLimit is the largest SCTP packet that is built, with the octets that
-// sealing adds left free.
-func (c *Config) packetLimit() int { return maxPacket - c.SealRoom }
-
-// maxPayload is the largest payload of a DATA chunk that is alone in its
-// packet.
-func (c *Config) maxPayload() int { return c.packetLimit() - commonHeader - dataHeader }
+// packetLimit is the largest SCTP packet without DATA that is built, with the
+// octets that sealing adds left free.
+func (c *Config) packetLimit() int { return basePacket - c.SealRoom }
 
 // A path is one pair of addresses and all that is measured over it.
 type path struct {
@@ -85,6 +81,7 @@ type path struct {
 	cc   congestion
 	loss lossState
 	hb   heartbeat
+	pmtu pmtuState
 
 	// Invariant: flight is the sum of the sizes of the chunks in loss.sent.
 	flight int
@@ -224,7 +221,8 @@ func (a *Assoc) addPath(on Pair) *path {
 func (p *path) begin(cfg *Config) {
 	event := p.cc.undo.event
 	p.rto = newRTO(cfg)
-	p.cc = newCongestion(cfg.CongestionControl, maxPacket, p.pair.Remote.Addr().Is4())
+	p.pmtu = pmtuState{size: p.base(), high: p.largest(cfg)}
+	p.cc = newCongestion(cfg.CongestionControl, p.pmdcs(cfg), p.pair.Remote.Addr().Is4())
 	p.cc.undo.event = event // chunks remember it
 }
 
@@ -275,6 +273,9 @@ func (a *Assoc) setState(p *path, st PathState) {
 // confirm makes a path usable: its nonce came back, or the handshake did.
 func (a *Assoc) confirm(now Time, p *path) {
 	p.addr.proven = true
+	if !p.confirmed() {
+		a.startPMTU(now, p)
+	}
 	a.pathWorks(now, p)
 }
 
@@ -354,7 +355,7 @@ func (a *Assoc) AppendPaths(dst []PathInfo) []PathInfo {
 			SRTT:        p.rto.srtt,
 			RTO:         p.rto.rto,
 			Cwnd:        p.cc.cwnd,
-			MTU:         basePMTU,
+			MTU:         p.pmtu.size + p.headers(),
 			TxBytes:     p.stats.txBytes,
 			RxBytes:     p.stats.rxBytes,
 			Retransmits: p.stats.retransmits,

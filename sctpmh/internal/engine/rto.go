@@ -44,4 +44,4 @@ func (r *rtoState) backOff(cfg *Config) {
 	r.rto = min(2*r.rto, cfg.RTOMax)
 }
 
-func clamp[T ~int64](v, lo, hi T) T { return max(lo, min(v, hi)) }
+func clamp[T ~int | ~int64](v, lo, hi T) T { return max(lo, min(v, hi)) }

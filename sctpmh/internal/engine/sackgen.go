@@ -36,7 +36,7 @@ func (a *Assoc) receivedData(now Time, p *path, immediate bool) {
 // (RFC 1122 section 4.2.3.3, the receiver's side of the silly window syndrome).
 func (a *Assoc) receiveWindow() int {
 	w := a.cfg.ReceiveBuffer - a.reasm.held
-	if w < min(maxPacket, a.cfg.ReceiveBuffer/2) {
+	if w < min(basePacket, a.cfg.ReceiveBuffer/2) {
 		return 0
 	}
 	return w
@@ -69,7 +69,7 @@ func (a *Assoc) sackPath() *path {
 // Gap reports in one SACK. One that shares its packet with DATA is short.
 const (
 	bundledGaps     = 16
-	maxReportedGaps = (maxPacket - maxSealRoom - commonHeader - sackHeader - 4*maxDups) / 4
+	maxReportedGaps = (basePacket - maxSealRoom - commonHeader - sackHeader - 4*maxDups) / 4
 	sackHeader      = 16
 )
 

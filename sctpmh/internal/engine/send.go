@@ -5,6 +5,7 @@ import "github.com/sctpmh/mh/sctpmh/internal/wire"
 // Poll appends the next packet that is to be sent to buf and says over which
 // pair. The driver calls it after every step until it reports false.
 func (a *Assoc) Poll(now Time, buf []byte) (out []byte, on Pair, ok bool) {
+	a.marks = Marks{}
 	if out, on, ok = a.pollReply(buf); ok {
 		return out, on, true
 	}
@@ -17,6 +18,9 @@ func (a *Assoc) Poll(now Time, buf []byte) (out []byte, on Pair, ok bool) {
 	if out, on, ok = a.pollHeartbeat(now, buf); ok {
 		return out, on, true
 	}
+	if out, on, ok = a.pollPMTU(now, buf); ok {
+		return out, on, true
+	}
 	if out, on, ok = a.pollData(now, buf); ok {
 		return out, on, true
 	}
@@ -25,6 +29,18 @@ func (a *Assoc) Poll(now Time, buf []byte) (out []byte, on Pair, ok bool) {
 	}
 	return a.pollSack(buf)
 }
+
+// Marks is how a packet has to leave.
+type Marks struct {
+	Alone    bool // it may be too large for its path: what fails with it must not take others along
+	Fragment bool // the network may fragment it
+}
+
+// Marks returns how the packet that Poll returned last has to leave.
+func (a *Assoc) Marks() Marks { return a.marks }
+
+// oversize is how DATA leaves that exceeds what its path is known to carry.
+func oversize(yes bool) Marks { return Marks{Alone: yes, Fragment: yes} }
 
 // beginPacket appends a common header.
 func (a *Assoc) beginPacket(b []byte, tag wire.Tag) []byte {
@@ -54,15 +70,16 @@ func (a *Assoc) pollData(now Time, buf []byte) ([]byte, Pair, bool) {
 		return buf, Pair{}, false
 	}
 	p.loss.rush = false
-	p.cc.use(now, p.flight == 0, p.rto.rto, maxPacket)
+	p.cc.use(now, p.flight == 0, p.rto.rto, p.pmdcs(&a.cfg))
 	start := len(buf)
 	b := a.beginPacket(buf, a.peer.tag)
-	if room := a.cfg.packetLimit() - commonHeader - cost; a.sack.pending() && room >= a.sackLen(len(a.rcv.gaps)) && a.sackPath() == p {
+	limit := p.packetLimit(&a.cfg)
+	if room := limit - commonHeader - cost; a.sack.pending() && room >= a.sackLen(len(a.rcv.gaps)) && a.sackPath() == p {
 		b = a.appendSack(b, p, len(a.rcv.gaps))
 	}
 	last := 0        // where the last chunk starts
 	restart := false // T3-rtx: the lowest TSN is sent again (section 6.1)
-	for first := true; ok && (first || p.flight < p.cc.cwnd) && len(b)-start+cost <= a.cfg.packetLimit(); first = false {
+	for first := true; ok && (first || p.flight < p.cc.cwnd && len(b)-start+cost <= limit); first = false {
 		last = len(b)
 		restart = restart || a.flight.lostCount > 0 && a.flight.at(a.flight.first).state == lost
 		b = a.appendNextChunk(now, b, p)
@@ -73,6 +90,9 @@ func (a *Assoc) pollData(now Time, buf []byte) ([]byte, Pair, bool) {
 		// acknowledges (RFC 9260 section 6.2, RFC 7053).
 		b[last+1] |= wire.FlagI
 	}
+	// A chunk that was cut for another path cannot be cut again: IP has to
+	// (section 6.9).
+	a.marks = oversize(len(b)-start > limit)
 	p.lastSent = now
 	p.armT3(now, restart)
 	if !a.peer.windowProbe {
@@ -97,7 +117,7 @@ func (a *Assoc) nextChunk(now Time) (cost int, ok bool) {
 	if m == nil || a.flight.len() >= maxInFlight {
 		return 0, false
 	}
-	size := min(len(m.Data)-m.sent, a.cfg.maxPayload())
+	size := min(len(m.Data)-m.sent, a.paths.current.maxPayload(&a.cfg))
 	if size > a.peer.rwnd && !a.mayProbeWindow(now) {
 		return 0, false
 	}
@@ -130,7 +150,7 @@ func (a *Assoc) appendNextChunk(now Time, b []byte, p *path) []byte {
 		a.peer.rwnd = max(0, a.peer.rwnd-int(a.flight.at(t).size)) // section 6.2.1 rule B
 	} else {
 		m := a.out.peek()
-		size := min(len(m.Data)-m.sent, a.cfg.maxPayload())
+		size := min(len(m.Data)-m.sent, p.maxPayload(&a.cfg))
 		t = a.flight.push(sentChunk{msg: m, off: int32(m.sent), size: int32(size)})
 		a.out.took(m, size)
 		a.peer.windowProbe = size > a.peer.rwnd

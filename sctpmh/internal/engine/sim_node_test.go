@@ -155,7 +155,7 @@ func (s *simNode) Poll(now netsim.Time) (netsim.Packet, bool) {
 		s.check()
 		return netsim.Packet{}, false
 	}
-	if len(b) > maxPacket {
+	if len(b) > maxPMTU {
 		s.broken = fmt.Errorf("%s sends %d octets: %s", s.name, len(b), wire.Text(b))
 	}
 	return netsim.Packet{Src: on.Local, Dst: on.Remote, Data: b}, true

@@ -37,7 +37,7 @@ func (p *path) armProbe(now Time) {
 	if p.loss.count == 0 || t.sent || !p.rto.measured || p.state != Active {
 		return
 	}
-	at := now.Add(max(2*p.rto.srtt, p.rto.srtt+4*p.rto.rttvar, minProbeTimeout))
+	at := now.Add(max(2*p.rto.srtt, minProbeTimeout)) // PTO of RFC 8985 section 7.2
 	if at < p.loss.t3.at {
 		t.due.set(at)
 	}
@@ -65,13 +65,13 @@ func (a *Assoc) sendProbe(now Time, p *path) {
 	// By the time p is given up it is known which of the others live.
 	a.probeNow(now, p)
 	a.probeAll(now)
-	q.cc.use(now, q.flight == 0, q.rto.rto, maxPacket)
+	q.cc.use(now, q.flight == 0, q.rto.rto, q.pmdcs(&a.cfg))
 	// Ascending, as chunks of one packet have to be (RFC 9260 section 6.10).
 	var tsns []wire.TSN
 	size := commonHeader
 	for t, n := p.loss.head, p.loss.count; n > 0; t, n = a.flight.at(t).next, n-1 {
 		c := a.flight.at(t)
-		if size += c.cost(); size > a.cfg.packetLimit() || q == p && len(tsns) > 0 {
+		if size += c.cost(); len(tsns) > 0 && (size > q.packetLimit(&a.cfg) || q == p) {
 			break
 		}
 		tsns = append(tsns, t)
@@ -96,6 +96,6 @@ func (a *Assoc) sendProbe(now Time, p *path) {
 	q.lastSent = now
 	q.armT3(now, false)
 	p.armT3(now, false)
-	a.replies = append(a.replies, packet{on: q.pair, b: b, data: true})
+	a.replies = append(a.replies, packet{on: q.pair, b: b, data: true, marks: oversize(len(b) > q.packetLimit(&a.cfg))})
 	a.rx.replied = false
 }

@@ -13,3 +13,9 @@ func AppendHeartbeat(b []byte, t ChunkType, info []byte) []byte {
 	b, start := beginTLV(b, byte(t), 0)
 	return endTLV(AppendParam(b, ParamHeartbeatInfo, info), start)
 }
+
+// AppendPad appends a PAD chunk of n octets of padding (RFC 4820 section 3).
+func AppendPad(b []byte, n int) []byte {
+	b, start := beginTLV(b, byte(TypePad), 0)
+	return endTLV(append(b, make([]byte, n)...), start)
+}
