@@ -112,6 +112,9 @@ func (a *Assoc) ackChunk(now Time, t wire.TSN, c *sentChunk) {
 	}
 	k.latest = max(k.latest, c.xmit)
 	p.loss.arrived(now, c, p.rto.minRTT)
+	if c.state == inFlight {
+		a.deliveredOn(now, p)
+	}
 	p.cc.ackedXmit(c.xmit)
 	a.acquit(now, c)
 	a.flight.markAcked(t)

@@ -210,6 +210,10 @@ func (a *Assoc) Expire(now Time) {
 		} else if p.loss.probe.due.due(now) {
 			a.sendProbe(now, p)
 		}
+		if p.quality.hold.due(now) {
+			p.quality.hold.stop()
+			a.reselect(now, CauseCommand)
+		}
 		a.expireHeartbeat(now, p)
 		a.expirePMTU(now, p)
 	}
@@ -236,6 +240,7 @@ func (a *Assoc) NextDeadline() (Time, bool) {
 		p.hb.next.earlier(&next)
 		p.hb.timeout.earlier(&next)
 		p.pmtu.next.earlier(&next)
+		p.quality.hold.earlier(&next)
 		p.pmtu.timeout.earlier(&next)
 	}
 	return next.at, next.armed
@@ -274,7 +279,7 @@ func (a *Assoc) pollReply(buf []byte) ([]byte, Pair, bool) {
 	start := len(buf)
 	buf = append(buf, r.b...)
 	p := a.paths.find(r.on)
-	if p != nil && p.state == Active && a.Established() && a.sack.now && !r.data && len(r.b)+a.sackLen(bundledGaps) <= a.cfg.packetLimit() {
+	if p != nil && a.Established() && a.sack.now && a.sackPath() == p && !r.data && len(r.b)+a.sackLen(bundledGaps) <= a.cfg.packetLimit() {
 		buf = a.appendSack(buf, p, bundledGaps)
 		wire.SetChecksum(buf[start:])
 	}

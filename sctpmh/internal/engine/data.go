@@ -31,6 +31,9 @@ func (a *Assoc) handleData(now Time, p *path, c wire.Chunk) {
 	case arrivedAgain:
 		a.rcv.again(d.TSN)
 		a.sack.repeated = true
+		if q := a.sack.last; q != nil && q.state == Active {
+			a.probeNow(now, q) // our SACKs may vanish: a path that only receives has no other way to find out
+		}
 		a.rx.immediate = true
 		a.stats.Duplicates++
 		return

@@ -33,6 +33,7 @@ const (
 	CauseInterface                          // the local address or its link went away
 	CauseAbort                              // another host answered for the address
 	CauseCommand                            // the user moved it
+	CauseLoss                               // it lost too much of what was sent
 )
 
 func (c FailoverCause) String() string {
@@ -47,6 +48,8 @@ func (c FailoverCause) String() string {
 		return "abort"
 	case CauseCommand:
 		return "command"
+	case CauseLoss:
+		return "loss"
 	}
 	return "unknown"
 }

@@ -211,6 +211,7 @@ func (a *Assoc) handleHeartbeatAck(now Time, c wire.Chunk) {
 		}
 		p.hb.nonce = 0
 		p.hb.timeout.stop()
+		p.quality.delivered()
 		if p.hb.repeats == 0 {
 			p.rto.sample(&a.cfg, now, now.Sub(p.hb.sentAt))
 		}

@@ -107,6 +107,7 @@ func (a *Assoc) detectLoss(now Time, p *path) {
 		}
 		a.markLost(t)
 		a.suspect(t, p)
+		a.lostOn(now, p)
 	}
 	l.later = 0 // nothing in flight was sent before what arrived
 }

@@ -75,6 +75,7 @@ type path struct {
 	errors    int  // consecutive, RFC 9260 section 8.2
 	lastError Time
 	stalls    int // timeouts of data since data was last acknowledged here; a heartbeat does not clear them
+	quality   quality
 	order     int // position at creation, the last tie-breaker
 
 	rto  rtoState
@@ -262,9 +263,15 @@ func (a *Assoc) removePath(p *path) {
 }
 
 // setState records what is now believed of a path and tells the user.
-func (a *Assoc) setState(p *path, st PathState) {
+func (a *Assoc) setState(now Time, p *path, st PathState) {
 	if p.state == st {
 		return
+	}
+	switch {
+	case st == Active:
+		p.quality.returned(now)
+	case p.state == Active:
+		p.quality.failed(now)
 	}
 	p.state = st
 	a.events.push(Event{Kind: EventPath, Pair: p.pair, State: st})
@@ -284,7 +291,7 @@ func (a *Assoc) confirm(now Time, p *path) {
 func (a *Assoc) pathWorks(now Time, p *path) {
 	p.errors = 0
 	a.assocErrors = 0
-	a.setState(p, Active)
+	a.setState(now, p, Active)
 	a.reselect(now, CauseCommand)
 }
 
@@ -300,9 +307,9 @@ func (a *Assoc) pathError(now Time, p *path, cause FailoverCause) {
 		a.assocErrors++
 	}
 	if p.errors > a.cfg.PathMaxRetrans {
-		a.setState(p, Inactive)
+		a.setState(now, p, Inactive)
 	} else if p.state == Active {
-		a.setState(p, PotentiallyFailed)
+		a.setState(now, p, PotentiallyFailed)
 		a.probeAll(now)
 	}
 	a.reselect(now, cause)

@@ -20,12 +20,12 @@ func (a *Assoc) reselect(now Time, cause FailoverCause) {
 }
 
 // choosePath returns the path that new data should take: the preferred one
-// while it is active, else the present one while nothing is better, else the
-// best. It is nil before any path is confirmed.
+// while it is active, and has been for a while, else the present one while
+// nothing is better, else the best. It is nil before any path is confirmed.
 func (a *Assoc) choosePath() *path {
 	s := &a.paths
-	if s.primary != nil && s.primary.state == Active && !s.primary.withdrawn {
-		return s.primary
+	if p := s.primary; p != nil && p.state == Active && !p.withdrawn && !p.quality.lossy && (p == s.current || !p.quality.hold.armed) {
+		return p
 	}
 	best := a.alternate(s.current)
 	if s.current != nil && !best.better(s.current) {
@@ -50,9 +50,25 @@ func (p *path) better(q *path) bool {
 	if p.state == Active {
 		// Both answer probes. One that loses data all the same is left for
 		// one that does so less.
-		return p.stalls < q.stalls
+		if p.quality.lossy != q.quality.lossy {
+			return q.quality.lossy
+		}
+		return p.stalls < q.stalls && !p.quality.lossy
 	}
 	return p.errors < q.errors
+}
+
+// lostOn notes the loss of a packet on a path, deliveredOn that one arrived.
+func (a *Assoc) lostOn(now Time, p *path) {
+	if p.quality.lost() {
+		a.reselect(now, CauseLoss)
+	}
+}
+
+func (a *Assoc) deliveredOn(now Time, p *path) {
+	if p.quality.delivered() {
+		a.reselect(now, CauseLoss)
+	}
 }
 
 // alternate returns the best confirmed path other than p, or p when there is
@@ -96,7 +112,7 @@ func (a *Assoc) LocalFailed(now Time, local netip.Addr) {
 	news := false
 	for _, p := range a.paths.all {
 		if p.pair.Local.Addr() == local && p.state == Active {
-			a.setState(p, PotentiallyFailed)
+			a.setState(now, p, PotentiallyFailed)
 			a.loseFlight(now, p)
 			p.begin(&a.cfg) // what comes back may be another network (section 7.2.5)
 			news = true

@@ -100,7 +100,7 @@ func (a *Assoc) expirePMTU(now Time, p *path) {
 		m.timeout.stop()
 		if m.tries >= pmtuTries {
 			m.high = max(m.size, m.probe-4)
-			m.tries = 0
+			m.tries, m.nonce = 0, 0
 		}
 		m.next.set(now)
 	}

@@ -123,6 +123,10 @@ func (e *Endpoint) handleCookieEcho(now Time, on Pair, h wire.Header, c wire.Chu
 	a.cfg.Port = cookie.localPort
 	a.adopt(&cookie)
 	a.establish(now, on)
+	if rtt := now.Sub(cookie.made); rtt < a.cfg.RTOInitial {
+		// Sooner than a COOKIE ECHO is repeated: it measures the round trip.
+		a.paths.find(on).rto.sample(&a.cfg, now, rtt)
+	}
 	a.reply(on, func(b []byte) []byte { return wire.AppendChunk(b, wire.TypeCookieAck, 0, nil) })
 	a.handleChunks(now, on, a.paths.find(on), rest)
 	return a, verdict

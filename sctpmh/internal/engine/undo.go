@@ -55,6 +55,7 @@ func (a *Assoc) acquit(now Time, c *sentChunk) {
 		return
 	}
 	c.lostOn = nil // once is enough, should the peer renege
+	p.quality.lossRate = max(0, p.quality.lossRate-lossWeight)
 	u := &p.cc.undo
 	if u.acquitted++; u.acquitted == u.suspected {
 		p.cc.undone()
