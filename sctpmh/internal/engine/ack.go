@@ -113,6 +113,7 @@ func (a *Assoc) ackChunk(now Time, t wire.TSN, c *sentChunk) {
 	k.latest = max(k.latest, c.xmit)
 	p.loss.arrived(now, c, p.rto.minRTT)
 	if c.state == inFlight {
+		p.delivered = true
 		a.deliveredOn(now, p)
 	}
 	p.cc.ackedXmit(c.xmit)

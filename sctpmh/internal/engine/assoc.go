@@ -48,6 +48,7 @@ type Assoc struct {
 	sack  sackState
 	reasm reassembly
 
+	ecn      ecnState
 	shut     shutdownState
 	replies  []packet
 	events   eventQueue
@@ -91,6 +92,7 @@ type Stats struct {
 	Retransmits                       uint64 // chunks sent again
 	FastRetransmits                   uint64 // chunks found lost before a timeout
 	SizeProbes, BlackHoles            uint64 // probes for larger packets; sizes that were given up
+	Marked                            uint64 // reductions of a window for congestion that the network signalled
 	Undone                            uint64 // reductions of a window taken back: nothing was lost
 	Timeouts                          uint64 // expiries of T3-rtx
 	TailProbes                        uint64 // chunks sent again before either
@@ -210,6 +212,9 @@ func (a *Assoc) Expire(now Time) {
 		} else if p.loss.probe.due.due(now) {
 			a.sendProbe(now, p)
 		}
+		if p.pacer.wait.due(now) {
+			p.pacer.wait.stop()
+		}
 		if p.quality.hold.due(now) {
 			p.quality.hold.stop()
 			a.reselect(now, CauseCommand)
@@ -241,6 +246,7 @@ func (a *Assoc) NextDeadline() (Time, bool) {
 		p.hb.timeout.earlier(&next)
 		p.pmtu.next.earlier(&next)
 		p.quality.hold.earlier(&next)
+		p.pacer.wait.earlier(&next)
 		p.pmtu.timeout.earlier(&next)
 	}
 	return next.at, next.armed

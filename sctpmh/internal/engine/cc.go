@@ -122,6 +122,14 @@ func (c *congestion) lost(now Time, x, next xmitNum, mtu int) bool {
 	return true
 }
 
+// marked shrinks the window for congestion that the network signalled: once a
+// round trip, as for a loss.
+func (c *congestion) marked(now Time, next xmitNum, mtu int) {
+	if !c.inRecovery {
+		c.lost(now, next, next, mtu)
+	}
+}
+
 // timeout starts over after T3-rtx expired (section 7.2.3): "cwnd = 1 *
 // PMDCS".
 func (c *congestion) timeout(now Time, mtu int) {

@@ -65,6 +65,9 @@ type Config struct {
 	// CongestionControl is the algorithm of every path. Default CUBIC.
 	CongestionControl CongestionControl
 
+	// NoECN turns Explicit Congestion Notification off.
+	NoECN bool
+
 	// MaxPMTU is the largest IP packet, in octets, that path MTU discovery
 	// tries. Default 9,000: jumbo frames; 1,280, the least, turns it off.
 	MaxPMTU int

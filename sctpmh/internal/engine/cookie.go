@@ -27,12 +27,13 @@ type stateCookie struct {
 	peerOut, peerIn     uint16
 	localPort, peerPort uint16
 	adaptation          uint32
+	ecn                 bool
 	listed              []netip.Addr
 }
 
 const (
 	cookieMACLen  = sha256.Size
-	cookieVersion = 2
+	cookieVersion = 3
 
 	// keyLife is how long a signing key makes cookies; it is accepted for as
 	// long again.
@@ -97,6 +98,11 @@ func (j *cookieJar) seal(c *stateCookie) []byte {
 	for _, v := range []uint16{c.peerOut, c.peerIn, c.localPort, c.peerPort} {
 		b = binary.BigEndian.AppendUint16(b, v)
 	}
+	flags := byte(0)
+	if c.ecn {
+		flags = 1
+	}
+	b = append(b, flags)
 	for _, a := range c.listed {
 		b = appendAddr(b, a)
 	}
@@ -152,7 +158,7 @@ func (j *cookieJar) use(now Time, b []byte) {
 }
 
 func (c *stateCookie) decode(b []byte) bool {
-	const fixed = 2 + 8 + 2*18 + 8*4 + 4*2
+	const fixed = 2 + 8 + 2*18 + 8*4 + 4*2 + 1
 	if len(b) < fixed || b[0] != cookieVersion || int(b[1]) > maxPeerAddrs || len(b) != fixed+16*int(b[1]) {
 		return false
 	}
@@ -168,6 +174,7 @@ func (c *stateCookie) decode(b []byte) bool {
 	c.localTSN, c.peerTSN = wire.TSN(word()), wire.TSN(word())
 	c.rwnd, c.adaptation = word(), word()
 	c.peerOut, c.peerIn, c.localPort, c.peerPort = half(), half(), half(), half()
+	c.ecn, b = b[0] == 1, b[1:]
 	for range n {
 		c.listed = append(c.listed, netip.AddrFrom16([16]byte(b)).Unmap())
 		b = b[16:]

@@ -26,6 +26,9 @@ func (a *Assoc) handleData(now Time, p *path, c wire.Chunk) {
 		return
 	}
 	a.rx.data = true
+	if a.rx.marked {
+		a.noteMark(d.TSN)
+	}
 	a.rx.immediate = a.rx.immediate || d.Immediate
 	switch a.rcv.classify(d.TSN) {
 	case arrivedAgain:

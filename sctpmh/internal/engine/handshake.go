@@ -211,6 +211,9 @@ func appendSetup(b []byte, cfg *Config) []byte {
 	if cfg.Adaptation != 0 {
 		b = wire.AppendAdaptation(b, cfg.Adaptation)
 	}
+	if !cfg.NoECN {
+		b = wire.AppendParam(b, wire.ParamECN, nil)
+	}
 	return b
 }
 
@@ -218,6 +221,7 @@ func appendSetup(b []byte, cfg *Config) []byte {
 type setup struct {
 	listed       []netip.Addr
 	adaptation   uint32
+	ecn          bool
 	cookie       []byte
 	unrecognized []byte // Unrecognized Parameter TLVs or causes to report
 	code         wire.CauseCode
@@ -251,12 +255,14 @@ func parseSetup(params []byte) (s setup, ok bool) {
 			s.cookie = p.Value
 		case wire.ParamAdaptation:
 			s.adaptation, _ = p.Adaptation()
+		case wire.ParamECN:
+			s.ecn = true
 		case wire.ParamHostName:
 			// "MUST send an ABORT chunk" (section 3.3.2.1.4).
 			s.code, s.reason = wire.CauseUnresolvableAddr, "host name parameter"
 			return s, true
 		case wire.ParamPad, wire.ParamCookiePreservative, wire.ParamSupportedAddrTypes, wire.ParamUnrecognized,
-			wire.ParamSupportedExt, wire.ParamECN:
+			wire.ParamSupportedExt:
 		default:
 			skip, report := p.Type.UnknownAction()
 			if report && reported < maxUnrecognized && len(s.unrecognized)+len(p.Raw) <= maxUnrecognizedLen {
@@ -351,6 +357,7 @@ func (a *Assoc) setPeer(on Pair, in wire.Init, s setup) {
 	a.peer.handshake = on
 	a.peer.listed = s.listed
 	a.peer.adaptation = s.adaptation
+	a.ecn.on = s.ecn && !a.cfg.NoECN
 	a.peer.tsn = in.TSN
 	a.peer.rwnd = int(in.ARwnd)
 	a.peer.maxMessage = int(in.ARwnd) / 2

@@ -72,7 +72,7 @@ func (a *Assoc) checkTimers() error {
 	}
 	if a.state >= Established && a.outstanding() && a.maySendData() {
 		for _, p := range a.paths.all {
-			if p.loss.t3.armed {
+			if p.loss.t3.armed || p.pacer.wait.armed {
 				return nil
 			}
 		}

@@ -159,6 +159,7 @@ func (a *Assoc) expireT3(now Time, p *path) {
 		return
 	}
 	p.cc.timeout(now, p.pmdcs(&a.cfg))
+	p.ecnOff = p.ecnOff || !p.delivered
 	a.suspectSize(now, p)
 	for p.loss.count > 0 {
 		t := p.loss.head

@@ -84,6 +84,11 @@ type path struct {
 	hb   heartbeat
 	pmtu pmtuState
 
+	pacer  pacer
+	ecnOff bool // ECN-capable packets seem not to pass
+
+	delivered bool // data, once
+
 	// Invariant: flight is the sum of the sizes of the chunks in loss.sent.
 	flight int
 

@@ -4,6 +4,7 @@ import "github.com/sctpmh/mh/sctpmh/internal/wire"
 
 // rxState is what the packet being handled has brought so far.
 type rxState struct {
+	marked    bool   // the network signals congestion
 	data      bool   // at least one DATA chunk
 	immediate bool   // the SACK must not wait
 	answered  bool   // a HEARTBEAT was answered: one is enough
@@ -14,7 +15,9 @@ type rxState struct {
 
 // Handle takes a packet that arrived over a pair. It is borrowed until Handle
 // returns.
-func (a *Assoc) Handle(now Time, on Pair, packet []byte) {
+func (a *Assoc) Handle(now Time, on Pair, packet []byte) { a.handle(now, on, packet, false) }
+
+func (a *Assoc) handle(now Time, on Pair, packet []byte, marked bool) {
 	h, ok := wire.ParseHeader(packet)
 	if !ok || a.state == Closed {
 		return
@@ -40,7 +43,7 @@ func (a *Assoc) Handle(now Time, on Pair, packet []byte) {
 			a.heard(now, p)
 		}
 	}
-	a.rx = rxState{errors: a.rx.errors[:0]}
+	a.rx = rxState{errors: a.rx.errors[:0], marked: marked}
 	a.handleChunks(now, on, p, chunks)
 }
 
@@ -149,7 +152,11 @@ func (a *Assoc) handleChunk(now Time, on Pair, p *path, c wire.Chunk) bool {
 	case wire.TypeCookieEcho:
 		// One that sets something up is the first in its packet, and is the
 		// endpoint's (section 5.2.4).
-	case wire.TypeECNE, wire.TypeCWR, wire.TypePad:
+	case wire.TypeECNE:
+		a.handleEcho(now, on, p, c)
+	case wire.TypeCWR:
+		a.handleReduced(c)
+	case wire.TypePad:
 	default:
 		skip, report := c.Type.UnknownAction()
 		if report {

@@ -69,16 +69,21 @@ func (a *Assoc) sackPath() *path {
 // Gap reports in one SACK. One that shares its packet with DATA is short.
 const (
 	bundledGaps     = 16
-	maxReportedGaps = (basePacket - maxSealRoom - commonHeader - sackHeader - 4*maxDups) / 4
+	maxReportedGaps = (basePacket - maxSealRoom - commonHeader - sackHeader - echoLen - 4*maxDups) / 4
 	sackHeader      = 16
 )
 
 // pending reports whether there is something to acknowledge.
 func (s *sackState) pending() bool { return s.now || s.packets > 0 }
 
-// sackLen is the length of a SACK with at most gaps reports.
+// sackLen is the length of a SACK with at most gaps reports, and of the echo
+// that goes with it.
 func (a *Assoc) sackLen(gaps int) int {
-	return sackHeader + 4*min(len(a.rcv.gaps), gaps) + 4*len(a.rcv.dups)
+	n := sackHeader + 4*min(len(a.rcv.gaps), gaps) + 4*len(a.rcv.dups)
+	if a.ecn.echo {
+		n += echoLen
+	}
+	return n
 }
 
 // appendSack appends the SACK that is pending.
@@ -92,6 +97,7 @@ func (a *Assoc) appendSack(b []byte, p *path, maxGaps int) []byte {
 		})
 	}
 	s.window = a.receiveWindow()
+	b = a.appendEcho(b)
 	b = wire.AppendSack(b, a.rcv.cum, uint32(s.window), s.gaps, a.rcv.dups)
 	a.rcv.dups = a.rcv.dups[:0]
 	s.packets, s.now, s.repeated, s.last = 0, false, false, p

@@ -34,6 +34,7 @@ func (a *Assoc) Poll(now Time, buf []byte) (out []byte, on Pair, ok bool) {
 type Marks struct {
 	Alone    bool // it may be too large for its path: what fails with it must not take others along
 	Fragment bool // the network may fragment it
+	ECT      bool // it is ECN-capable
 }
 
 // Marks returns how the packet that Poll returned last has to leave.
@@ -69,10 +70,13 @@ func (a *Assoc) pollData(now Time, buf []byte) ([]byte, Pair, bool) {
 	if !ok || p.flight >= p.cc.cwnd && !p.loss.mayRush(&a.flight) {
 		return buf, Pair{}, false
 	}
-	p.loss.rush = false
 	p.cc.use(now, p.flight == 0, p.rto.rto, p.pmdcs(&a.cfg))
 	start := len(buf)
 	b := a.beginPacket(buf, a.peer.tag)
+	if !p.loss.rush && !p.pacer.allow(now, &p.cc, p.rto.srtt, p.pmdcs(&a.cfg)) {
+		return buf, Pair{}, false
+	}
+	p.loss.rush = false
 	limit := p.packetLimit(&a.cfg)
 	if room := limit - commonHeader - cost; a.sack.pending() && room >= a.sackLen(len(a.rcv.gaps)) && a.sackPath() == p {
 		b = a.appendSack(b, p, len(a.rcv.gaps))
@@ -93,6 +97,8 @@ func (a *Assoc) pollData(now Time, buf []byte) ([]byte, Pair, bool) {
 	// A chunk that was cut for another path cannot be cut again: IP has to
 	// (section 6.9).
 	a.marks = oversize(len(b)-start > limit)
+	a.marks.ECT = a.capable(p)
+	p.pacer.sent(len(b) - start)
 	p.lastSent = now
 	p.armT3(now, restart)
 	if !a.peer.windowProbe {

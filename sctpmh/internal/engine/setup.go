@@ -44,7 +44,7 @@ func (e *Endpoint) handleInit(now Time, on Pair, h wire.Header, c wire.Chunk, tc
 		localTSN: wire.TSN(e.rng.Uint32()), peerTSN: in.TSN,
 		rwnd: in.ARwnd, peerOut: in.OutStreams, peerIn: in.InStreams,
 		localPort: h.DstPort, peerPort: h.SrcPort,
-		adaptation: s.adaptation, listed: s.listed,
+		adaptation: s.adaptation, ecn: s.ecn, listed: s.listed,
 	}
 	if tcb != nil && !e.tie(now, on, h, tcb, &cookie) {
 		return
@@ -136,5 +136,5 @@ func (e *Endpoint) handleCookieEcho(now Time, on Pair, h wire.Header, c wire.Chu
 func (a *Assoc) adopt(c *stateCookie) {
 	a.peer.port = c.peerPort
 	a.setPeer(c.on, wire.Init{Tag: c.peerTag, ARwnd: c.rwnd, OutStreams: c.peerOut, InStreams: c.peerIn, TSN: c.peerTSN},
-		setup{listed: c.listed, adaptation: c.adaptation})
+		setup{listed: c.listed, adaptation: c.adaptation, ecn: c.ecn})
 }

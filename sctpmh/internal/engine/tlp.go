@@ -96,6 +96,8 @@ func (a *Assoc) sendProbe(now Time, p *path) {
 	q.lastSent = now
 	q.armT3(now, false)
 	p.armT3(now, false)
-	a.replies = append(a.replies, packet{on: q.pair, b: b, data: true, marks: oversize(len(b) > q.packetLimit(&a.cfg))})
+	marks := oversize(len(b) > q.packetLimit(&a.cfg))
+	marks.ECT = a.capable(q)
+	a.replies = append(a.replies, packet{on: q.pair, b: b, data: true, marks: marks})
 	a.rx.replied = false
 }
