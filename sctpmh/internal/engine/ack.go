@@ -69,7 +69,7 @@ func (a *Assoc) handleSack(now Time, c wire.Chunk) {
 		g := s.Gap(i)
 		reported += int(g.End-g.Start) + 1
 		for t, end := s.CumTSN.Add(uint32(g.Start)), s.CumTSN.Add(uint32(g.End)); t.LessEq(end); t = t.Add(1) {
-			a.ackChunk(now, t, a.flight.at(t))
+			a.ackChunk(now, t, a.flight.at(t), false)
 		}
 	}
 	if reported != a.flight.ackedCount {
@@ -89,7 +89,7 @@ func (a *Assoc) ackCumulative(now Time, cum wire.TSN) {
 	f := &a.flight
 	for f.len() > 0 && f.first.LessEq(cum) {
 		c := f.at(f.first)
-		a.ackChunk(now, f.first, c)
+		a.ackChunk(now, f.first, c, true)
 		a.out.buffered -= int(c.size)
 		f.free()
 		a.ack.advanced = true
@@ -97,7 +97,7 @@ func (a *Assoc) ackCumulative(now Time, cum wire.TSN) {
 }
 
 // ackChunk notes that one chunk arrived, unless that is known already.
-func (a *Assoc) ackChunk(now Time, t wire.TSN, c *sentChunk) {
+func (a *Assoc) ackChunk(now Time, t wire.TSN, c *sentChunk, cumulative bool) {
 	if c.state == acked {
 		return
 	}
@@ -107,7 +107,9 @@ func (a *Assoc) ackChunk(now Time, t wire.TSN, c *sentChunk) {
 	k.head = k.head || c.state == inFlight && p.loss.head == t
 	k.octets += c.cost()
 	k.proof = k.proof || !c.scattered
-	if c.retries == 0 && c.xmit > k.sample {
+	// One that waited behind a repetition for the cumulative TSN measures
+	// nothing (section 6.3.1 rule C5).
+	if c.retries == 0 && c.xmit > k.sample && (!cumulative || c.sentAt >= a.flight.repeatedAt) {
 		k.sample, k.sampleAt = c.xmit, c.sentAt
 	}
 	k.latest = max(k.latest, c.xmit)
@@ -132,10 +134,13 @@ func (a *Assoc) reneged(s wire.Sack) {
 		a.unackRange(t, s.CumTSN.Add(uint32(g.Start)))
 		t = s.CumTSN.Add(uint32(g.End) + 1)
 	}
-	if s.NumGaps() < bundledGaps {
+	if s.NumGaps() < fewGaps {
 		a.unackRange(t, a.flight.next) // a longer report may end where its packet did
 	}
 }
+
+// fewGaps is a number of reports that fits every SACK.
+const fewGaps = 100
 
 func (a *Assoc) unackRange(from, to wire.TSN) {
 	for t := from; t.Less(to); t = t.Add(1) {

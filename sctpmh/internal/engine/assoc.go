@@ -285,8 +285,8 @@ func (a *Assoc) pollReply(buf []byte) ([]byte, Pair, bool) {
 	start := len(buf)
 	buf = append(buf, r.b...)
 	p := a.paths.find(r.on)
-	if p != nil && a.Established() && a.sack.now && a.sackPath() == p && !r.data && len(r.b)+a.sackLen(bundledGaps) <= a.cfg.packetLimit() {
-		buf = a.appendSack(buf, p, bundledGaps)
+	if p != nil && a.Established() && a.sack.now && a.sackPath() == p && !r.data && len(r.b)+a.sackLen() <= a.cfg.packetLimit() {
+		buf = a.appendSack(buf, p, a.sackLen())
 		wire.SetChecksum(buf[start:])
 	}
 	if p != nil {

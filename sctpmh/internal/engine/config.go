@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"math"
 	"net/netip"
 	"time"
 )
@@ -27,7 +28,7 @@ type Config struct {
 	MaxStreams uint16
 
 	// ReceiveBuffer is the window announced to the peer, in octets. Default
-	// 4 MiB, at least 1,500.
+	// 4 MiB; at least 1,500, at most 2 GiB.
 	ReceiveBuffer int
 
 	// SendBuffer is how many octets may wait to be acknowledged before Send
@@ -104,7 +105,7 @@ func or[T comparable](v, def T) T {
 // withDefaults returns c with every zero replaced by its default.
 func (c Config) withDefaults() Config {
 	c.MaxStreams = or(c.MaxStreams, defaultStreams)
-	c.ReceiveBuffer = max(or(c.ReceiveBuffer, 4<<20), minWindow)
+	c.ReceiveBuffer = clamp(or(c.ReceiveBuffer, 4<<20), minWindow, math.MaxInt32)
 	c.SendBuffer = or(c.SendBuffer, 1<<20)
 	c.HeartbeatInterval = or(c.HeartbeatInterval, 5*time.Second)
 	c.RTOInitial = or(c.RTOInitial, time.Second)

@@ -77,7 +77,7 @@ func newKey(rng *rand.Rand) (k [32]byte) {
 func (j *cookieJar) rotate(now Time, rng *rand.Rand) {
 	for n := 0; now.Sub(j.rotated) >= keyLife && n < 2; n++ {
 		j.keys[1], j.keys[0] = j.keys[0], newKey(rng)
-		j.rotated = max(j.rotated.Add(keyLife), now.Add(-keyLife+1))
+		j.rotated = max(j.rotated.Add(keyLife), now.Add(-keyLife))
 	}
 }
 

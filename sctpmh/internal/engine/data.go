@@ -68,7 +68,7 @@ func (a *Assoc) handleData(now Time, p *path, c wire.Chunk) {
 // may exceed the window, up to twice of it: without that, a full buffer
 // behind a hole would never drain.
 func (a *Assoc) hasRoom(d *wire.Data) bool {
-	if a.reasm.held < a.cfg.ReceiveBuffer {
+	if a.receiveWindow() > 0 {
 		return true
 	}
 	return d.TSN.Less(a.rcv.highest()) && a.reasm.held < 2*a.cfg.ReceiveBuffer

@@ -52,6 +52,7 @@ type inflightRing struct {
 	lostHint    wire.TSN // no lost chunk comes before it
 	payload     int      // octets of payload in chunks that are inFlight
 	xmits       xmitNum
+	repeatedAt  Time // when a chunk was last sent again
 }
 
 func newInflight(tsn wire.TSN) inflightRing {
@@ -92,6 +93,9 @@ func (f *inflightRing) sent(now Time, t wire.TSN, p *path) {
 	c := f.at(t)
 	if c.state == lost {
 		f.lostCount--
+	}
+	if c.retries > 0 {
+		f.repeatedAt = now
 	}
 	f.xmits++
 	c.scattered = c.scattered || c.path != nil && c.path != p

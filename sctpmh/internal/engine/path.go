@@ -182,7 +182,9 @@ func (s *pathSet) addrOf(a netip.Addr) *peerAddr {
 // permits reports whether an address of the peer may be used at all.
 func (s *pathSet) permits(a netip.Addr) bool { return slices.Contains(s.permitted, a) }
 
-// ensureAddr returns the record of a, made when there is room for it.
+// ensureAddr returns the record of a, made when there is room for it. Records
+// stay as long as the association does: a name whose addresses change would
+// otherwise be a way to bother one stranger after the other.
 func (s *pathSet) ensureAddr(a netip.Addr) *peerAddr {
 	if r := s.addrOf(a); r != nil {
 		return r

@@ -85,7 +85,7 @@ func (p *path) nextSize(cfg *Config) int {
 	switch {
 	case m.size < ether && m.high >= ether:
 		return ether
-	case m.size == ether && m.high == largest:
+	case m.size == ether && m.high == largest && largest > ether:
 		return largest
 	case m.size >= ether || m.high-m.size < pmtuStep:
 		return 0 // links between Ethernet and jumbo frames are rare

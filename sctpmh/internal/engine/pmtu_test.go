@@ -54,6 +54,18 @@ func TestPathMTUIsFound(t *testing.T) {
 	}
 }
 
+// The search ends at the largest size that may be tried.
+func TestPathMTUSearchEnds(t *testing.T) {
+	for _, largest := range []int{1280, 1400, 1500, 9000} {
+		n := newPair(t, Config{MaxPMTU: largest}, Config{MaxPMTU: largest})
+		n.connect()
+		n.advance(10 * time.Second)
+		if s := n.a.assoc.Stats(); s.SizeProbes > 2*10 {
+			t.Errorf("largest %d: %d probes in ten seconds", largest, s.SizeProbes)
+		}
+	}
+}
+
 // A network that carries less than before, and says nothing of it: small
 // packets pass and large ones vanish. The transfer goes on in small ones.
 func TestBlackHole(t *testing.T) {

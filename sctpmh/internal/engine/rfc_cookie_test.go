@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -104,9 +105,7 @@ func TestRFC9260CookieMalformed(t *testing.T) {
 func TestRFC9260CookieOfOther(t *testing.T) {
 	other := newRFCSetup(t).ask(rfcTag, rfcTSN, "")
 	s := newRFCSetup(t)
-	if s.ask(rfcTag, rfcTSN, "").cookie == other.cookie {
-		t.Skip("the harness gives all instances the same random numbers")
-	}
+	s.ep = NewEndpoint(s.now, s.ep.cfg, rand.NewPCG(7, 8)) // the harness gives all the same random numbers
 	s.silent("4000>5000 tag=%08x COOKIE-ECHO{value=%s}", other.init.Tag, other.cookie)
 }
 

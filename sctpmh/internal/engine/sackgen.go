@@ -66,31 +66,28 @@ func (a *Assoc) sackPath() *path {
 	return p
 }
 
-// Gap reports in one SACK. One that shares its packet with DATA is short.
-const (
-	bundledGaps     = 16
-	maxReportedGaps = (basePacket - maxSealRoom - commonHeader - sackHeader - echoLen - 4*maxDups) / 4
-	sackHeader      = 16
-)
+const sackHeader = 16
 
 // pending reports whether there is something to acknowledge.
 func (s *sackState) pending() bool { return s.now || s.packets > 0 }
 
-// sackLen is the length of a SACK with at most gaps reports, and of the echo
-// that goes with it.
-func (a *Assoc) sackLen(gaps int) int {
-	n := sackHeader + 4*min(len(a.rcv.gaps), gaps) + 4*len(a.rcv.dups)
+// sackLen is the length of a SACK with all that there is to report, and of the
+// echo that goes with it. Only where it goes alone may it be cut.
+func (a *Assoc) sackLen() int {
+	n := sackHeader + 4*len(a.rcv.gaps) + 4*len(a.rcv.dups)
 	if a.ecn.echo {
 		n += echoLen
 	}
 	return n
 }
 
-// appendSack appends the SACK that is pending.
-func (a *Assoc) appendSack(b []byte, p *path, maxGaps int) []byte {
+// appendSack appends the SACK that is pending, in at most room octets: with as
+// many gaps as fit (section 6.2).
+func (a *Assoc) appendSack(b []byte, p *path, room int) []byte {
 	s := &a.sack
 	s.gaps = s.gaps[:0]
-	for _, g := range a.rcv.gaps[:min(len(a.rcv.gaps), maxGaps)] {
+	fit := len(a.rcv.gaps) - max(0, a.sackLen()-room+3)/4
+	for _, g := range a.rcv.gaps[:max(0, fit)] {
 		s.gaps = append(s.gaps, wire.Gap{
 			Start: uint16(g.first.Sub(a.rcv.cum)),
 			End:   uint16(g.last.Sub(a.rcv.cum)),

@@ -78,8 +78,8 @@ func (a *Assoc) pollData(now Time, buf []byte) ([]byte, Pair, bool) {
 	}
 	p.loss.rush = false
 	limit := p.packetLimit(&a.cfg)
-	if room := limit - commonHeader - cost; a.sack.pending() && room >= a.sackLen(len(a.rcv.gaps)) && a.sackPath() == p {
-		b = a.appendSack(b, p, len(a.rcv.gaps))
+	if room := limit - commonHeader - cost; a.sack.pending() && room >= a.sackLen() && a.sackPath() == p {
+		b = a.appendSack(b, p, room)
 	}
 	last := 0        // where the last chunk starts
 	restart := false // T3-rtx: the lowest TSN is sent again (section 6.1)
@@ -193,6 +193,6 @@ func (a *Assoc) pollSack(buf []byte) ([]byte, Pair, bool) {
 	if p == nil {
 		return buf, Pair{}, false
 	}
-	b := a.appendSack(a.beginPacket(buf, a.peer.tag), p, maxReportedGaps)
+	b := a.appendSack(a.beginPacket(buf, a.peer.tag), p, a.cfg.packetLimit()-commonHeader)
 	return a.endPacket(b, len(buf), p), p.pair, true
 }

@@ -48,6 +48,8 @@ func (a *Assoc) advanceShutdown(now Time) {
 	}
 }
 
+const shutdownLen = 8
+
 func (a *Assoc) enterShutdown(now Time, st State) {
 	a.state = st
 	a.shut.due = true
@@ -72,7 +74,7 @@ func (a *Assoc) pollShutdown(now Time, buf []byte) ([]byte, Pair, bool) {
 	b := a.beginPacket(buf, a.peer.tag)
 	if a.state == ShutdownSent {
 		if a.sack.pending() && len(a.rcv.gaps) > 0 {
-			b = a.appendSack(b, p, bundledGaps) // SHUTDOWN cannot name gaps (section 9.2)
+			b = a.appendSack(b, p, a.cfg.packetLimit()-commonHeader-shutdownLen) // SHUTDOWN cannot name gaps (section 9.2)
 		}
 		b = wire.AppendShutdown(b, a.rcv.cum)
 	} else {

@@ -94,7 +94,7 @@ func (a *Assoc) sendProbe(now Time, p *path) {
 	b[last+1] |= wire.FlagI
 	wire.SetChecksum(b)
 	q.lastSent = now
-	q.armT3(now, false)
+	q.armT3(now, tsns[0] == a.flight.first)
 	p.armT3(now, false)
 	marks := oversize(len(b) > q.packetLimit(&a.cfg))
 	marks.ECT = a.capable(q)
