@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"syscall"
 	"testing"
 )
 
@@ -47,5 +48,25 @@ func TestRFC9260SetupPeerShutdownEndsSend(t *testing.T) {
 	}
 	if <-b.Done(); b.Err() != ErrClosed {
 		t.Errorf("the other end: %v", b.Err())
+	}
+}
+
+// An endpoint that goes out of service ends its associations, and their peers
+// learn it at once.
+//
+//rfc:9260 9-1
+func TestCloseEndsAssociations(t *testing.T) {
+	e, f := listen(t, nil, "127.0.0.1:0"), listen(t, nil, "127.0.0.1:0")
+	_, b1 := connect(t, e, f, f.Addrs())
+	_, b2 := connect(t, e, f, f.Addrs())
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range []*Assoc{b1, b2} {
+		_, err := b.Recv(t.Context())
+		var abort *AbortError
+		if !errors.As(err, &abort) || !abort.Remote || abort.Reason != "endpoint closed" || !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("Recv: %v", err)
+		}
 	}
 }

@@ -94,3 +94,35 @@ func TestRepliesAreBounded(t *testing.T) {
 	n.send(n.a, 1, 10, 100)
 	n.wantMessages(n.b, time.Second, 10, 100)
 }
+
+// 9.1: a packet with an ABORT in it is not answered, also when what comes before
+// it is of the end or of the set-up of an association.
+//
+//rfc:9260 9.1
+func TestNothingAnswersAnAbortAtTheEnds(t *testing.T) {
+	for _, state := range []string{"COOKIE-WAIT", "COOKIE-ECHOED", "SHUTDOWN-SENT", "SHUTDOWN-ACK-SENT"} {
+		s := newRFCSetup(t)
+		p := s.reach(state)
+		s.send("4000>5000 tag=%08x SHUTDOWN-ACK{} ABORT{}", p.local)
+		if len(s.sent) > 0 {
+			t.Errorf("%s: SHUTDOWN ACK and ABORT are answered with %s", state, s.sent[0].text)
+		}
+	}
+	s := newRFCSetup(t)
+	ack := s.ask(rfcTag, rfcTSN, "")
+	s.advance(time.Minute) // the cookie is stale
+	s.send("4000>5000 tag=%08x COOKIE-ECHO{value=%s} ABORT{}", ack.init.Tag, ack.cookie)
+	if len(s.sent) > 0 {
+		t.Errorf("COOKIE ECHO and ABORT are answered with %s", s.sent[0].text)
+	}
+	s = newRFCSetup(t)
+	p := s.reach("ESTABLISHED")
+	ack = s.ask(rfcNewTag, 9000, "") // a restart
+	s.send("4000>5000 tag=%08x SHUTDOWN{cum=%d}", p.local, p.ltsn-1)
+	s.skip()
+	s.is("SHUTDOWN-ACK-SENT")
+	s.send("4000>5000 tag=%08x COOKIE-ECHO{value=%s} ABORT{}", ack.init.Tag, ack.cookie)
+	if len(s.sent) > 0 {
+		t.Errorf("in SHUTDOWN-ACK-SENT, COOKIE ECHO and ABORT are answered with %s", s.sent[0].text)
+	}
+}

@@ -177,6 +177,7 @@ func (a *Assoc) applyAck(now Time) {
 		p.cc.ack(now, ackedData{
 			octets: k.octets, flight: k.flight, rtt: rtt, srtt: p.rto.srtt, xmit: k.latest, next: a.flight.xmits + 1,
 		}, p.pmdcs(&a.cfg))
+		p.loss.single = false
 		a.detectLoss(now, p)
 		p.armT3(now, k.head)
 		p.loss.probe.sent = false

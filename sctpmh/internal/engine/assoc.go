@@ -255,6 +255,9 @@ func (a *Assoc) NextDeadline() (Time, bool) {
 // reply queues control chunks for the pair that a question came by. All that
 // answer one packet share one (RFC 9260 section 12.4).
 func (a *Assoc) reply(on Pair, chunks func([]byte) []byte) {
+	if a.rx.mute {
+		return
+	}
 	if last := len(a.replies) - 1; a.rx.replied && a.replies[last].on == on {
 		if b := chunks(a.replies[last].b); len(b) <= a.cfg.packetLimit() {
 			wire.SetChecksum(b)

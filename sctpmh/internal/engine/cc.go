@@ -113,8 +113,8 @@ func (c *congestion) ackedXmit(x xmitNum) {
 // lost transmission, next the number of the one to come. It reports whether
 // this was the first loss of its round trip.
 func (c *congestion) lost(now Time, x, next xmitNum, mtu int) bool {
-	if c.inRecovery && x < c.recovery {
-		return false
+	if x < c.recovery {
+		return false // it left before the last reduction
 	}
 	c.reduce(now, mtu)
 	c.cwnd = c.ssthresh

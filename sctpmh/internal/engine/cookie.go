@@ -133,7 +133,7 @@ func (j *cookieJar) open(now Time, b []byte) (c stateCookie, v cookieVerdict) {
 	if !c.decode(body) {
 		return c, cookieForged
 	}
-	if now.Before(c.made) || now.Sub(c.made) > j.life {
+	if now.Before(c.made) || c.made.Before(now.Add(-j.life)) {
 		return c, cookieStale
 	}
 	if _, used := j.used[[8]byte(mac)]; used {

@@ -97,9 +97,9 @@ func (e *Endpoint) Handle(now Time, on Pair, packet []byte, tcb *TCB) (made *Ass
 	switch {
 	case !ok:
 		e.stats.Malformed++
-	case c.Type == wire.TypeInit && h.Tag == 0:
-		if len(rest) > 0 {
-			e.stats.Malformed++ // it must be alone (sections 3.3.2 and 8.5.1 rule A)
+	case c.Type == wire.TypeInit:
+		if h.Tag != 0 || len(rest) > 0 {
+			e.stats.Malformed++ // dropped without an answer (section 12.3)
 			break
 		}
 		e.handleInit(now, on, h, c, tcb)

@@ -81,9 +81,9 @@ func TestOutOfTheBlueRate(t *testing.T) {
 // What an INIT must be (sections 3.3.2, 8.5.1 rule A).
 func TestInitIsChecked(t *testing.T) {
 	for packet, want := range map[string]string{
-		"4000>5000 tag=00000001 INIT{tag=0000000a rwnd=65536 os=10 is=10 tsn=1}":              "5000>4000 tag=00000001 ABORT{flags=T}", // out of the blue
-		"4000>5000 tag=00000000 INIT{tag=0000000a rwnd=65536 os=10 is=10 tsn=1} COOKIE-ACK{}": "",                                      // not alone
-		"4000>5000 tag=00000000 INIT{tag=00000000 rwnd=65536 os=10 is=10 tsn=1}":              "",                                      // zero Initiate Tag
+		"4000>5000 tag=00000001 INIT{tag=0000000a rwnd=65536 os=10 is=10 tsn=1}":              "", // tag not zero (section 12.3)
+		"4000>5000 tag=00000000 INIT{tag=0000000a rwnd=65536 os=10 is=10 tsn=1} COOKIE-ACK{}": "", // not alone
+		"4000>5000 tag=00000000 INIT{tag=00000000 rwnd=65536 os=10 is=10 tsn=1}":              "", // zero Initiate Tag
 		"4000>5000 tag=00000000 INIT{value=00}":                                               "",
 		"4000>5000 tag=00000000 INIT{tag=0000000a rwnd=65536 os=0 is=10 tsn=1}":               "5000>4000 tag=0000000a ABORT{c0007=}",
 		"4000>5000 tag=00000000 INIT{tag=0000000a rwnd=65536 os=10 is=0 tsn=1}":               "5000>4000 tag=0000000a ABORT{c0007=}",

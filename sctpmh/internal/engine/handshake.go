@@ -97,6 +97,7 @@ const cookieTries = 2
 func (a *Assoc) restartHandshake(now Time) {
 	a.state = CookieWait
 	a.tag = newTag(a.rng)
+	a.ties = tieTags{newTag(a.rng), newTag(a.rng)}
 	a.hs.tries, a.hs.cookie = 0, nil
 	a.peer.tag = 0
 	a.nextCandidate(now)
@@ -139,17 +140,23 @@ func (a *Assoc) mayInit(c *candidate) bool {
 // refused notes that the host at a candidate answered the INIT with an ABORT.
 func (a *Assoc) refused(now Time, on Pair, err error) {
 	h := &a.hs
-	for i := range h.candidates {
-		if c := &h.candidates[i]; c.pair == on && !c.refused {
-			c.refused = true
-			h.refusal = err
-			if i == h.next {
-				h.t1.stop()
-				a.nextCandidate(now)
-			}
-			return
+	if i := h.refuse(on); i >= 0 {
+		h.refusal = err
+		if i == h.next {
+			h.t1.stop()
+			a.nextCandidate(now)
 		}
 	}
+}
+
+// refuse marks a candidate that gets no further INIT and returns its index, -1
+// when there is no such, or no longer.
+func (h *handshake) refuse(on Pair) int {
+	i := slices.IndexFunc(h.candidates, func(c candidate) bool { return c.pair == on && !c.refused })
+	if i >= 0 {
+		h.candidates[i].refused = true
+	}
+	return i
 }
 
 // pollHandshake builds the INIT or COOKIE ECHO that is due.
@@ -162,7 +169,7 @@ func (a *Assoc) pollHandshake(now Time, buf []byte) ([]byte, Pair, bool) {
 	if a.state == CookieEchoed {
 		h.tries++
 		h.sentAt = now
-		h.t1.set(now.Add(min(a.cfg.RTOInitial<<(h.tries-1), a.cfg.RTOMax)))
+		h.t1.set(now.Add(min(a.cfg.RTOInitial<<min(h.tries-1, 10), a.cfg.RTOMax)))
 		b := wire.AppendChunk(a.beginPacket(buf, a.peer.tag), wire.TypeCookieEcho, 0, h.cookie)
 		if len(h.unknown) > 0 && len(b)-len(buf)+len(h.unknown)+8 <= a.cfg.packetLimit() {
 			b = wire.AppendError(b, wire.TypeError, 0, wire.AppendCause(nil, wire.CauseUnrecognizedParams, unwrap(h.unknown)))

@@ -184,7 +184,7 @@ func (a *Assoc) handleHeartbeat(on Pair, p *path, c wire.Chunk) {
 }
 
 func (a *Assoc) answerHeartbeat(on Pair, c wire.Chunk) {
-	if _, ok := wire.HeartbeatInfo(c); !ok || a.rx.answered {
+	if p, _, ok := wire.NextParam(c.Value); !ok || p.Type != wire.ParamHeartbeatInfo || a.rx.answered {
 		return
 	}
 	a.rx.answered = true

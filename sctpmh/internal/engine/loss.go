@@ -27,6 +27,7 @@ type lossState struct {
 	t3        deadline // RFC 9260 section 6.3.2
 	probe     tailProbe
 	expired   Time     // when t3 last did
+	single    bool     // after t3: one packet until data is acknowledged (RFC 9260 section 7.2.3)
 	rush      bool     // one packet of what was lost may exceed the window (RFC 9260 section 7.2.4 rule 3)
 	reorder   deadline // when the head becomes lost unless it arrives
 }
@@ -170,6 +171,7 @@ func (a *Assoc) expireT3(now Time, p *path) {
 	}
 	p.armT3(now, false)
 	p.loss.probe.sent = false
+	p.loss.single = true
 	p.stalls++
 	a.pathError(now, p, CauseTimeout)
 }

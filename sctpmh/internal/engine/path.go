@@ -231,7 +231,7 @@ func (p *path) begin(cfg *Config) {
 	p.rto = newRTO(cfg)
 	p.pmtu = pmtuState{size: p.base(), high: p.largest(cfg)}
 	p.cc = newCongestion(cfg.CongestionControl, p.pmdcs(cfg), p.pair.Remote.Addr().Is4())
-	p.cc.undo.event = event // chunks remember it
+	p.cc.undo.event = event + 1 // chunks remember the old one
 }
 
 // evictPath makes room for a path that the peer was heard over: one goes that

@@ -58,9 +58,11 @@ func (p *path) better(q *path) bool {
 	return p.errors < q.errors
 }
 
-// lostOn notes the loss of a packet on a path, deliveredOn that one arrived.
+// lostOn notes the loss of a packet on a path, deliveredOn that one arrived. A
+// loss says something of the path only while the window is small: above that it
+// is mostly the window's own doing, half of it at the end of slow start.
 func (a *Assoc) lostOn(now Time, p *path) {
-	if p.quality.lost() {
+	if p.cc.cwnd <= lossyWindow*p.pmdcs(&a.cfg) && p.quality.lost() {
 		a.reselect(now, CauseLoss)
 	}
 }

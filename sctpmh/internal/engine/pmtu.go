@@ -26,6 +26,7 @@ type pmtuState struct {
 	probe   int // size of the probe that is due or outstanding, 0: none
 	tries   int // times that this size was probed
 	due     bool
+	resting bool // next is PMTU_RAISE_TIMER
 	nonce   uint64
 	next    deadline // for the next probe
 	timeout deadline // of the outstanding one
@@ -112,10 +113,12 @@ func (a *Assoc) expirePMTU(now Time, p *path) {
 	case p.state != Active:
 		m.next.set(now.Add(pmtuTimeout)) // losses would mean nothing
 		return
-	case m.probe == 0 && m.tries == 0 && p.nextSize(&a.cfg) == 0 && m.size < p.largest(&a.cfg):
+	case m.resting:
 		m.high = p.largest(&a.cfg) // the route may carry more by now
 	}
+	m.resting = false
 	if m.probe = p.nextSize(&a.cfg); m.probe == 0 {
+		m.resting = true
 		m.next.set(now.Add(pmtuRaise))
 		return
 	}
@@ -164,7 +167,7 @@ func (a *Assoc) suspectSize(now Time, p *path) {
 		return
 	}
 	m.high = max(p.base(), m.size-4)
-	m.size, m.probe, m.tries, m.nonce, m.due = p.base(), 0, 0, 0, false
+	m.size, m.probe, m.tries, m.nonce, m.due, m.resting = p.base(), 0, 0, 0, false, false
 	m.timeout.stop()
 	m.next.set(now.Add(pmtuTimeout))
 	a.stats.BlackHoles++
@@ -191,7 +194,7 @@ func (a *Assoc) Hint(now Time, on Pair, quoted []byte, mtu int) {
 		m.size = p.base()
 		a.stats.BlackHoles++
 	}
-	m.high, m.probe, m.tries, m.nonce, m.due = size, size, 0, 0, true
+	m.high, m.probe, m.tries, m.nonce, m.due, m.resting = size, size, 0, 0, true, false
 	m.timeout.stop()
 	m.next.stop()
 }

@@ -27,6 +27,9 @@ const (
 	lossyAbove = 0.10
 	lossyBelow = 0.02
 
+	// lossyWindow is the window, in packets, up to which losses count.
+	lossyWindow = 10
+
 	// holdMin and holdMax bound how long a path that came back is not yet
 	// preferred. It doubles with each failure that follows within flapMemory
 	// times the last one.

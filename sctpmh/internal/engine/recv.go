@@ -8,6 +8,7 @@ type rxState struct {
 	data      bool   // at least one DATA chunk
 	immediate bool   // the SACK must not wait
 	answered  bool   // a HEARTBEAT was answered: one is enough
+	mute      bool   // it has an ABORT and must not be answered (section 9.1)
 	replied   bool   // the last of Assoc.replies answers this packet
 	errors    []byte // causes for the one ERROR chunk that answers the packet
 	reported  int
@@ -30,6 +31,10 @@ func (a *Assoc) handle(now Time, on Pair, packet []byte, marked bool) {
 	if !a.tagOK(h, chunks) {
 		a.stats.BadTag++
 		return
+	}
+	if h.Tag != a.tag {
+		c, _, _ := wire.NextChunk(chunks)
+		chunks = c.Raw // the reflected tag is good for this chunk alone
 	}
 	a.stats.PacketsReceived++
 	p := a.paths.find(on)
@@ -71,6 +76,7 @@ func (a *Assoc) tagOK(h wire.Header, chunks []byte) bool {
 // handleChunks handles the chunks of a packet whose tag was right. p is nil
 // when the pair is not a path.
 func (a *Assoc) handleChunks(now Time, on Pair, p *path, chunks []byte) {
+	_, a.rx.mute = findAbort(chunks)
 	for len(chunks) > 0 && a.state != Closed {
 		c, rest, ok := wire.NextChunk(chunks)
 		if !ok {
@@ -85,6 +91,7 @@ func (a *Assoc) handleChunks(now Time, on Pair, p *path, chunks []byte) {
 			p = a.paths.find(on) // a COOKIE ACK makes the first
 		}
 	}
+	a.rx.mute = false
 	if a.state == Closed {
 		return
 	}
@@ -100,11 +107,25 @@ func (a *Assoc) handleChunks(now Time, on Pair, p *path, chunks []byte) {
 			a.shut.due = true // "MUST immediately respond to each received packet containing one or more DATA chunks with a SHUTDOWN chunk" (section 9.2)
 		}
 	}
-	if a.state < Established || p == nil || !p.confirmed() {
-		return // nothing but probes leaves over what is not proved (section 5.4)
-	}
-	if len(a.rx.errors) > 0 {
+	// Nothing but probes leaves over what is not proved (section 5.4).
+	if len(a.rx.errors) > 0 && a.state >= Established && p != nil && p.confirmed() {
 		a.reply(on, func(b []byte) []byte { return wire.AppendError(b, wire.TypeError, 0, a.rx.errors) })
+	}
+	if a.rx.replied && (a.hs.due || a.shut.due) {
+		// One packet, one answer (section 12.4), and this one counts more.
+		a.replies = a.replies[:len(a.replies)-1]
+		a.rx.replied = false
+	}
+}
+
+// findAbort returns the ABORT in a packet.
+func findAbort(chunks []byte) (wire.Chunk, bool) {
+	for {
+		c, rest, ok := wire.NextChunk(chunks)
+		if !ok || c.Type == wire.TypeAbort {
+			return c, ok
+		}
+		chunks = rest
 	}
 }
 
@@ -159,7 +180,7 @@ func (a *Assoc) handleChunk(now Time, on Pair, p *path, c wire.Chunk) bool {
 	case wire.TypePad:
 	default:
 		skip, report := c.Type.UnknownAction()
-		if report {
+		if report && len(c.Raw) <= maxCauseInfo {
 			a.reportError(wire.AppendCause(nil, wire.CauseUnrecognizedChunk, c.Raw))
 		}
 		return skip
@@ -186,24 +207,28 @@ func (a *Assoc) reportError(cause []byte) {
 	a.rx.errors = append(a.rx.errors, cause...)
 }
 
-// handleAbort ends the association (section 9.1). Over a pair that was never
-// confirmed, with the T bit, it says only that another host has that address,
-// for a name may cover several; then the path is given up. An INIT that is
-// refused leaves the other candidates.
+// handleAbort ends the association (section 9.1). Over a pair that is not proved
+// it says only that the host there has no such association, or wants none: a
+// name may list a stranger's address, and our INIT told the stranger our tag.
+// Then that path, or candidate, is given up; the peer's own ABORT comes over a
+// path that is proved, or answers the next packet there.
 func (a *Assoc) handleAbort(now Time, on Pair, p *path, c wire.Chunk) {
-	if c.Flags&wire.FlagT != 0 && a.state >= Established && (p == nil || !p.confirmed()) {
-		if p != nil {
-			a.removePath(p)
-		}
-		return
-	}
 	err, ok := abortError(c)
 	if !ok {
 		a.stats.Malformed++ // "with a format error ... MUST silently discard it" (section 3.3.7)
 		return
 	}
-	if a.state == CookieWait {
+	switch {
+	case a.state == CookieWait:
 		a.refused(now, on, err)
+		return
+	case a.state == CookieEchoed && on != a.hs.on:
+		a.hs.refuse(on)
+		return
+	case a.state >= Established && (p == nil || !p.confirmed()):
+		if p != nil {
+			a.removePath(p)
+		}
 		return
 	}
 	a.replies = nil // "MUST NOT respond to any received packet that contains an ABORT" (section 9.1)

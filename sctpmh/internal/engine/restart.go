@@ -110,7 +110,7 @@ func (t *TCB) compare(c *stateCookie) Verdict {
 		if t.State < Established || t.State == Established && t.untouched && c.on == t.handshake {
 			return Complete
 		}
-	case !peer && c.ties == t.ties: // action A
+	case !peer && c.ties == t.ties && t.State >= Established: // action A
 		return Restart
 	}
 	return Keep // action C, and what the table does not show

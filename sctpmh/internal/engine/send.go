@@ -67,7 +67,7 @@ func (a *Assoc) pollData(now Time, buf []byte) ([]byte, Pair, bool) {
 		return buf, Pair{}, false
 	}
 	cost, ok := a.nextChunk(now)
-	if !ok || p.flight >= p.cc.cwnd && !p.loss.mayRush(&a.flight) {
+	if !ok || (p.flight >= p.cc.cwnd || p.loss.single && p.flight > 0) && !p.loss.mayRush(&a.flight) {
 		return buf, Pair{}, false
 	}
 	p.cc.use(now, p.flight == 0, p.rto.rto, p.pmdcs(&a.cfg))
@@ -82,10 +82,12 @@ func (a *Assoc) pollData(now Time, buf []byte) ([]byte, Pair, bool) {
 		b = a.appendSack(b, p, room)
 	}
 	last := 0        // where the last chunk starts
-	restart := false // T3-rtx: the lowest TSN is sent again (section 6.1)
+	restart := false // T3-rtx: a TSN below those outstanding on the path is sent again (section 6.1)
 	for first := true; ok && (first || p.flight < p.cc.cwnd && len(b)-start+cost <= limit); first = false {
 		last = len(b)
-		restart = restart || a.flight.lostCount > 0 && a.flight.at(a.flight.first).state == lost
+		if t, repeat := a.flight.firstLost(); repeat && p.loss.count > 0 && t.Less(p.loss.head) {
+			restart = true
+		}
 		b = a.appendNextChunk(now, b, p)
 		cost, ok = a.nextChunk(now)
 	}

@@ -75,6 +75,9 @@ func (c *stateCookie) localOut(limit uint16, tcb *TCB) uint16 {
 
 // handleCookieEcho makes an association from a cookie (section 5.1.5).
 func (e *Endpoint) handleCookieEcho(now Time, on Pair, h wire.Header, c wire.Chunk, rest []byte, tcb *TCB) (*Assoc, Verdict) {
+	if _, ok := findAbort(rest); ok {
+		return nil, Keep // section 9.1
+	}
 	e.jar.rotate(now, e.rng)
 	cookie, v := e.jar.open(now, c.Value)
 	if v == cookieForged || cookie.localTag != h.Tag || cookie.on != on || cookie.localPort != h.DstPort || cookie.peerPort != h.SrcPort {

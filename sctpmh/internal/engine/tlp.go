@@ -77,6 +77,7 @@ func (a *Assoc) sendProbe(now Time, p *path) {
 		tsns = append(tsns, t)
 	}
 	slices.SortFunc(tsns, func(t, u wire.TSN) int { return int(int32(t.Sub(u))) })
+	restart := q == p || q.loss.count > 0 && tsns[0].Less(q.loss.head)
 	b := a.beginPacket(nil, a.peer.tag)
 	last := 0
 	for _, t := range tsns {
@@ -94,7 +95,7 @@ func (a *Assoc) sendProbe(now Time, p *path) {
 	b[last+1] |= wire.FlagI
 	wire.SetChecksum(b)
 	q.lastSent = now
-	q.armT3(now, tsns[0] == a.flight.first)
+	q.armT3(now, restart) // section 6.1
 	p.armT3(now, false)
 	marks := oversize(len(b) > q.packetLimit(&a.cfg))
 	marks.ECT = a.capable(q)

@@ -79,5 +79,5 @@ func (c *congestion) undone() {
 	u := &c.undo
 	c.cwnd, c.ssthresh = max(c.cwnd, u.cwnd), max(c.ssthresh, u.ssthresh)
 	c.reno, c.cubic = u.reno, u.cubic
-	c.inRecovery = false
+	c.inRecovery, c.recovery = false, 0
 }
