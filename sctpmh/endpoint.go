@@ -87,7 +87,8 @@ func Listen(local []netip.AddrPort, cfg *Config) (*Endpoint, error) {
 		e.unwatch = func() {}
 	}
 	for _, s := range socks {
-		e.running.Go(func() { e.read(s) }) // ends when Close closes the socket
+		e.running.Go(func() { e.read(s) })  // ends when Close closes the socket
+		e.running.Go(func() { e.hints(s) }) // so does this
 	}
 	e.running.Go(e.run) // ends when Close closes e.closing
 	return e, nil
@@ -160,6 +161,26 @@ func (e *Endpoint) read(s *udp.Socket) {
 	}
 }
 
+// hints passes on what the network says of packets that did not arrive. The
+// packet that a message quotes names the association; whether the message is
+// believed is for the association to say.
+func (e *Endpoint) hints(s *udp.Socket) {
+	err := s.Hints(func(h udp.Hint) { e.hint(s.Local(), h) })
+	if !errors.Is(err, net.ErrClosed) {
+		e.cfg.Logger.Warn("what routers say of packets that are too large is not heard", "err", err)
+	}
+}
+
+func (e *Endpoint) hint(local netip.AddrPort, h udp.Hint) {
+	r, ok := engine.RouteQuoted(h.Packet)
+	if !ok || h.MTU == 0 {
+		return // a host that cannot be reached shows by its silence
+	}
+	if a := e.table.quoted(r); a != nil {
+		a.do(func() { a.engine.Hint(e.now(), engine.Pair{Local: local, Remote: h.Remote}, h.Packet, h.MTU) })
+	}
+}
+
 // dispatch finds the owner of a batch. Nearly always all its packets have the
 // same; else they are copied apart.
 func (e *Endpoint) dispatch(local netip.AddrPort, b *udp.Batch) {
@@ -229,7 +250,7 @@ func (e *Endpoint) run() {
 					break
 				}
 				if s := e.socket(on.Local); s != nil {
-					_ = s.Send(b, len(b), on.Remote, nil) // an unanswered INIT is repeated
+					_ = s.Send(b, len(b), on.Remote, udp.Marks{}, nil) // an unanswered INIT is repeated
 				}
 			}
 		}
@@ -310,7 +331,7 @@ func (e *Endpoint) refuse(m *engine.Assoc, why string, limit int) {
 			return
 		}
 		if s := e.socket(on.Local); s != nil {
-			_ = s.Send(b, len(b), on.Remote, nil)
+			_ = s.Send(b, len(b), on.Remote, udp.Marks{}, nil)
 		}
 	}
 }

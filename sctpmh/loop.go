@@ -50,8 +50,12 @@ func (a *Assoc) drain() {
 func (a *Assoc) receive(in arrival) {
 	now := a.ep.now()
 	on := engine.Pair{Local: in.local, Remote: in.batch.Src}
+	handle := a.engine.Handle
+	if in.batch.CE {
+		handle = a.engine.HandleMarked
+	}
 	for p, ok := in.batch.Next(); ok; p, ok = in.batch.Next() {
-		a.engine.Handle(now, on, p)
+		handle(now, on, p)
 	}
 	in.batch.Release()
 }
@@ -123,14 +127,15 @@ func (a *Assoc) transmit(now engine.Time) {
 		if s == nil {
 			continue
 		}
-		alone := a.engine.Marks().Alone
-		if alone || !t.Fits(n, s, on.Remote) {
+		m := a.engine.Marks()
+		marks := udp.Marks{ECT: m.ECT, Fragment: m.Fragment}
+		if m.Alone || !t.Fits(n, s, on.Remote, marks) {
 			packet := b[start:]
 			a.leave(now)
 			b = append(t.Buf, packet...)
 		}
 		t.Buf = b
-		if t.Push(n, s, on.Remote) || alone || len(t.Buf)+n > udp.MaxBatch {
+		if t.Push(n, s, on.Remote, marks) || m.Alone || len(t.Buf)+n > udp.MaxBatch {
 			a.leave(now)
 		}
 	}

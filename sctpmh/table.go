@@ -57,6 +57,13 @@ func (t *table) lookup(r engine.RouteKey) *Assoc {
 	return nil
 }
 
+// quoted returns the association that sent a packet, by its header.
+func (t *table) quoted(r engine.RouteKey) *Assoc {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.byPeer[peerKey{r.Tag, r.LocalPort, r.PeerPort}]
+}
+
 // about returns the association whose peer a packet is from.
 func (t *table) about(r engine.RouteKey, from netip.AddrPort) *Assoc {
 	t.mu.Lock()

@@ -83,6 +83,14 @@ func Route(packet []byte) (r RouteKey, ok bool) {
 	return r, true
 }
 
+// RouteQuoted reads from the start of a packet of our own, as an ICMP message
+// quotes it, which association sent it: the one with this peer tag and these
+// ports.
+func RouteQuoted(packet []byte) (r RouteKey, ok bool) {
+	h, ok := wire.ParseHeader(packet)
+	return RouteKey{Tag: h.Tag, Reflected: true, LocalPort: h.SrcPort, PeerPort: h.DstPort}, ok
+}
+
 // Handle takes a packet that no association owns, or one that sets one up. tcb
 // is of the association that the packet is about, nil without one; verdict says
 // what becomes of that one. made is a new association, nil mostly.

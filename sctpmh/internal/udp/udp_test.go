@@ -43,15 +43,15 @@ func TestTrainArrivesAsItsPackets(t *testing.T) {
 			}
 			var train Train
 			for i, n := range []int{1200, 1200, 1200, 300} {
-				if !train.Fits(n, a, b.Local()) {
+				if !train.Fits(n, a, b.Local(), Marks{}) {
 					t.Fatalf("packet %d does not fit", i)
 				}
 				train.Buf = append(train.Buf, bytes.Repeat([]byte{byte(i)}, n)...)
-				if last := train.Push(n, a, b.Local()); last != (n == 300) {
+				if last := train.Push(n, a, b.Local(), Marks{}); last != (n == 300) {
 					t.Errorf("packet %d: last %v", i, last)
 				}
 			}
-			if train.Fits(1201, a, b.Local()) || train.Fits(10, a, a.Local()) {
+			if train.Fits(1201, a, b.Local(), Marks{}) || train.Fits(10, a, a.Local(), Marks{}) {
 				t.Error("a larger packet, or one to elsewhere, fits")
 			}
 			if err := train.Leave(); err != nil {
@@ -66,9 +66,36 @@ func TestTrainArrivesAsItsPackets(t *testing.T) {
 	}
 }
 
+func TestMarksDoNotShareATrain(t *testing.T) {
+	a := listen(t, "127.0.0.1:0")
+	for _, c := range []struct {
+		first, next Marks
+		last, fits  bool
+	}{
+		{Marks{}, Marks{}, false, true},
+		{Marks{ECT: true}, Marks{ECT: true}, false, true},
+		{Marks{ECT: true}, Marks{}, false, false},
+		{Marks{}, Marks{ECT: true}, false, false},
+		{Marks{}, Marks{Fragment: true}, false, false},
+		{Marks{Fragment: true}, Marks{}, true, false},
+		{Marks{Fragment: true}, Marks{Fragment: true}, true, false},
+	} {
+		var train Train
+		if !train.Fits(100, a, a.Local(), c.first) {
+			t.Errorf("%+v does not fit an empty train", c.first)
+		}
+		if last := train.Push(100, a, a.Local(), c.first); last != c.last {
+			t.Errorf("%+v: last %v", c.first, last)
+		}
+		if fits := train.Fits(100, a, a.Local(), c.next); fits != c.fits {
+			t.Errorf("%+v behind %+v: fits %v", c.next, c.first, fits)
+		}
+	}
+}
+
 func TestLonePacketDoesNotHoldABigBuffer(t *testing.T) {
 	a, b := listen(t, "127.0.0.1:0"), listen(t, "127.0.0.1:0")
-	if err := a.Send([]byte("hello"), 5, b.Local(), nil); err != nil {
+	if err := a.Send([]byte("hello"), 5, b.Local(), Marks{}, nil); err != nil {
 		t.Fatal(err)
 	}
 	got, err := b.Receive()
