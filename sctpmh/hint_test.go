@@ -29,6 +29,8 @@ func awaitMTU(t *testing.T, a *Assoc, mtu int) {
 // An ICMP message concerns the association whose packet it quotes, ports and
 // tag of the peer included, and nobody when there is none such (RFC 9260
 // section 10). The loopback device carries more than is ever tried.
+//
+//rfc:9260 10-1 10-3 10-4 10-5 10-6
 func TestHintFindsTheAssociation(t *testing.T) {
 	e, f := listen(t, nil, "127.0.0.1:0"), listen(t, nil, "127.0.0.1:0")
 	a, b := connect(t, e, f, f.Addrs())

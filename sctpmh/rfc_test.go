@@ -22,8 +22,8 @@ import (
 // 9260 10 (ICMP3), 6951 5.5: an ICMP message that the UDP port is unreachable has no effect. When the peer's socket is
 // back everything arrives.
 //
-//rfc:9260 10
-//rfc:6951 5.5
+//rfc:9260 10-2
+//rfc:6951 5.5-1
 func TestRFC9260PortUnreachable(t *testing.T) {
 	f, e := listen(t, nil, "127.0.0.1:0"), listen(t, nil, "127.0.0.1:0")
 	r := newRelay(t, "127.0.0.1:0", f.Addrs()[0])
@@ -73,7 +73,7 @@ func rfcUnreachable(to netip.AddrPort) error {
 
 // 9260 14.2: nothing of an association is left at either end when it is over, however it ended.
 //
-//rfc:9260 14.2
+//rfc:9260 14.2-1
 func TestRFC9260TCBIsRemoved(t *testing.T) {
 	e, f := listen(t, nil, "127.0.0.1:0"), listen(t, nil, "127.0.0.1:0")
 	for how, end := range map[string]func(a *Assoc){
@@ -136,7 +136,7 @@ func TestAdvisoryAbortBeforeAccept(t *testing.T) {
 
 // 9260 14.1: the keys of cookies are drawn for each endpoint: no other one takes its cookies, even with all else equal.
 //
-//rfc:9260 14.1
+//rfc:9260 14.1-1
 func TestRFC9260CookieOfAnotherEndpoint(t *testing.T) {
 	f, e := listen(t, nil, "127.0.0.1:0"), listen(t, nil, "127.0.0.1:0") // f is older: the cookie is none of its future
 	on := enginePair(netip.MustParseAddrPort("127.0.0.1:9899"), netip.MustParseAddrPort("127.0.0.1:7"))
@@ -176,7 +176,7 @@ func rfcOn(e *Endpoint, f func()) {
 
 // 6951 3.2: an endpoint with one address does not name it, one with several does when asked to.
 //
-//rfc:6951 3.2
+//rfc:6951 3.2-1
 func TestRFC6951SingleAddressIsNotListed(t *testing.T) {
 	cfg := &Config{ListAddresses: true}
 	for listed, local := range map[int][]string{0: {"127.0.0.1:0"}, 2: {"127.0.0.1:0", "127.0.0.2:0"}} {
@@ -192,7 +192,7 @@ func TestRFC6951SingleAddressIsNotListed(t *testing.T) {
 
 // 6951 5.3: the kernel is not told to leave the UDP checksum out, over IPv4 and IPv6.
 //
-//rfc:6951 5.3
+//rfc:6951 5.3-3
 func TestRFC6951UDPChecksum(t *testing.T) {
 	for _, local := range []string{"127.0.0.1:0", "[::1]:0"} {
 		s, err := udp.Listen(netip.MustParseAddrPort(local), false)
@@ -234,7 +234,7 @@ func rfcFD(t *testing.T, local netip.AddrPort) int {
 
 // 7829 3.2: the user sees that a path becomes potentially failed and active again, and is woken for both.
 //
-//rfc:7829 3.2
+//rfc:7829 3.2-18
 func TestRFC7829PathStatesAreShown(t *testing.T) {
 	f, e := listen(t, nil, "127.0.0.1:0"), listen(t, nil, "127.0.0.1:0")
 	r := newRelay(t, "127.0.0.1:0", f.Addrs()[0])

@@ -96,6 +96,7 @@ func transfer(t testing.TB, a, b *Assoc, size, message int) {
 	}
 }
 
+//rfc:6951 5.3-3
 func TestTransfer(t *testing.T) {
 	for _, local := range []string{"127.0.0.1:0", "[::1]:0"} {
 		e, f := listen(t, nil, local), listen(t, nil, local)
@@ -131,6 +132,7 @@ func TestShutdownThenEOF(t *testing.T) {
 	}
 }
 
+//rfc:9260 9.1-3 9.1-6 9.1-7
 func TestAbort(t *testing.T) {
 	e, f := listen(t, nil, "127.0.0.1:0"), listen(t, nil, "127.0.0.1:0")
 	a, b := connect(t, e, f, f.Addrs())
@@ -202,6 +204,8 @@ func TestIdleReaderClosesTheWindow(t *testing.T) {
 }
 
 // A message that the peer cannot put together is refused, not lost.
+//
+//rfc:9260 3.3.1-5 6.2-32
 func TestTooBigForThePeer(t *testing.T) {
 	e, f := listen(t, nil, "127.0.0.1:0"), listen(t, &Config{ReceiveBuffer: 32 << 10}, "127.0.0.1:0")
 	a, b := connect(t, e, f, f.Addrs())
@@ -254,6 +258,7 @@ func newRelay(t *testing.T, at string, server netip.AddrPort) *relay {
 
 func (r *relay) addr() netip.AddrPort { return r.conn.LocalAddr().(*net.UDPAddr).AddrPort() }
 
+//rfc:6951 5.5-2
 func TestTransferSurvivesASilentPath(t *testing.T) {
 	f := listen(t, nil, "127.0.0.1:0")
 	e := listen(t, nil, "127.0.0.1:0")

@@ -98,7 +98,7 @@ func TestRepliesAreBounded(t *testing.T) {
 // 9.1: a packet with an ABORT in it is not answered, also when what comes before
 // it is of the end or of the set-up of an association.
 //
-//rfc:9260 9.1
+//rfc:9260 9.1-4
 func TestNothingAnswersAnAbortAtTheEnds(t *testing.T) {
 	for _, state := range []string{"COOKIE-WAIT", "COOKIE-ECHOED", "SHUTDOWN-SENT", "SHUTDOWN-ACK-SENT"} {
 		s := newRFCSetup(t)

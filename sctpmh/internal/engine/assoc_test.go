@@ -10,6 +10,8 @@ import (
 	"github.com/sctpmh/mh/sctpmh/internal/wire"
 )
 
+//rfc:9260 5.1.1-1 5.1.1-2 5.1.1-3 8.4-3
+//rfc:6951 3.2-1 3.2-3 5.7-1
 func TestHandshake(t *testing.T) {
 	n := newPair(t, Config{Adaptation: 0x6D680001}, Config{Adaptation: 0x6D680001, MaxStreams: 100})
 	n.connect()
@@ -23,6 +25,8 @@ func TestHandshake(t *testing.T) {
 }
 
 // An INIT must cost a victim no more than the attacker (RFC 5062 section 9).
+//
+//rfc:9260 3.3.11-3 5.1.3-7 12.4-5
 func TestInitAckIsNotLargerThanInit(t *testing.T) {
 	var list []netip.Addr
 	for i := range maxPeerAddrs {
@@ -39,6 +43,7 @@ func TestInitAckIsNotLargerThanInit(t *testing.T) {
 	}
 }
 
+//rfc:9260 6-11 6.8-2 6.9-1 6.9-9
 func TestTransferBothWays(t *testing.T) {
 	n := newPair(t, Config{}, Config{})
 	n.connect()
@@ -51,6 +56,7 @@ func TestTransferBothWays(t *testing.T) {
 	}
 }
 
+//rfc:9260 3.3.8-1 3.3.9-1 6.7-3 9.2-17 9.2-20
 func TestShutdownDeliversEverything(t *testing.T) {
 	n := newPair(t, Config{}, Config{})
 	n.connect()
@@ -82,6 +88,7 @@ func TestShutdownFromBothEnds(t *testing.T) {
 	}
 }
 
+//rfc:9260 9.1-1 9.1-7
 func TestAbortTellsThePeerWhy(t *testing.T) {
 	n := newPair(t, Config{}, Config{})
 	n.connect()
@@ -94,6 +101,10 @@ func TestAbortTellsThePeerWhy(t *testing.T) {
 }
 
 // The first timeout moves the data, and nothing is lost or repeated.
+//
+//rfc:9260 6.3.3-2 6.4-4 6.4.1-1
+//rfc:7829 3.2-3 3.2-4
+//rfc:6951 5.5-2
 func TestFailoverAtTheFirstTimeout(t *testing.T) {
 	n := newPair(t, Config{}, Config{})
 	n.connect()
@@ -112,6 +123,8 @@ func TestFailoverAtTheFirstTimeout(t *testing.T) {
 }
 
 // When both paths are dead for a while the association waits and goes on.
+//
+//rfc:9260 6.3.3-2
 func TestSurvivesTotalSilence(t *testing.T) {
 	n := newPair(t, Config{}, Config{})
 	n.connect()
@@ -123,6 +136,8 @@ func TestSurvivesTotalSilence(t *testing.T) {
 }
 
 // Silence for ever is an error at both ends in bounded time.
+//
+//rfc:9260 8.1-3 8.1-4
 func TestGivesUp(t *testing.T) {
 	n := newPair(t, Config{}, Config{})
 	n.connect()
@@ -137,6 +152,8 @@ func TestGivesUp(t *testing.T) {
 	}
 }
 
+//rfc:9260 5.1-14 6.4-2
+//rfc:6951 5.5-2
 func TestDialOverTheSecondPath(t *testing.T) {
 	n := newPair(t, Config{}, Config{})
 	n.drop = silent(onPath1)
@@ -149,6 +166,7 @@ func TestDialOverTheSecondPath(t *testing.T) {
 	}
 }
 
+//rfc:9260 4-5 5.1-14
 func TestDialTimesOutNamingThePairs(t *testing.T) {
 	n := newPair(t, Config{}, Config{})
 	n.drop = silent(onPath1, onPath2)
@@ -164,6 +182,8 @@ func TestDialTimesOutNamingThePairs(t *testing.T) {
 }
 
 // No DATA to a path that did not answer with our nonce, and few probes.
+//
+//rfc:9260 3.3.5-1 5.4-2
 func TestUnprovenAddressIsLeftAlone(t *testing.T) {
 	n := newPair(t, Config{}, Config{})
 	n.a.assoc = n.a.ep.Dial(n.now, []Pair{onPath1}, 4000, 5000)
@@ -181,6 +201,8 @@ func TestUnprovenAddressIsLeftAlone(t *testing.T) {
 }
 
 // A peer whose user does not read stalls, and goes on when it reads.
+//
+//rfc:9260 6.2-26
 func TestClosedWindow(t *testing.T) {
 	n := newPair(t, Config{}, Config{ReceiveBuffer: 64 << 10})
 	n.connect()
@@ -194,6 +216,8 @@ func TestClosedWindow(t *testing.T) {
 }
 
 // True losses are found at once, and the reductions that they cause stay.
+//
+//rfc:9260 6.7-4
 func TestLossIsRepairedWithoutTimeout(t *testing.T) {
 	n := newPair(t, Config{}, Config{})
 	n.connect()
@@ -213,6 +237,7 @@ func TestLossIsRepairedWithoutTimeout(t *testing.T) {
 	}
 }
 
+//rfc:9260 12.4-4
 func TestSackOfUnsentDataAborts(t *testing.T) {
 	n := newPair(t, Config{}, Config{})
 	n.connect()
@@ -228,6 +253,7 @@ func TestSackOfUnsentDataAborts(t *testing.T) {
 	}
 }
 
+//rfc:9260 3.1-3
 func TestWrongTagChangesNothing(t *testing.T) {
 	n := newPair(t, Config{}, Config{})
 	n.connect()
@@ -244,6 +270,9 @@ func TestWrongTagChangesNothing(t *testing.T) {
 }
 
 // Packets leave the octets free that sealing will add.
+//
+//rfc:9260 6.9-7 6.9-8 6.10-1
+//rfc:6951 5.6-1
 func TestRoomForSealing(t *testing.T) {
 	n := newPair(t, Config{SealRoom: maxSealRoom}, Config{SealRoom: maxSealRoom})
 	n.connect()
@@ -263,6 +292,9 @@ func TestRoomForSealing(t *testing.T) {
 
 // Two paths over one link die together: the data finds the third, and does
 // not wait for the timeout of a path whose round trip was never measured.
+//
+//rfc:9260 6.4.1-1 6.4.1-2
+//rfc:7829 3.2-3
 func TestFailoverPastAPathThatSharesTheDeadLink(t *testing.T) {
 	n := newPair(t, Config{}, Config{})
 	n.a.ep.cfg.Locals = append(slices.Clone(aLocals), addrPort("10.1.0.3:5001"))
@@ -337,6 +369,9 @@ func TestFailedSendsDoNotCauseSends(t *testing.T) {
 // The end that verifies names permits addresses later than the other, whose
 // probes until then go unanswered. Once it does, both have the second path at
 // once, and not only when the next probe would be due.
+//
+//rfc:9260 3.3.5-1
+//rfc:6951 3.2-3
 func TestPathIsConfirmedSoonAfterALatePermission(t *testing.T) {
 	for _, late := range []time.Duration{0, 5 * time.Millisecond, 30 * time.Millisecond, 90 * time.Millisecond, 300 * time.Millisecond, 4 * time.Second} {
 		n := newPair(t, Config{}, Config{})
@@ -359,6 +394,8 @@ func TestPathIsConfirmedSoonAfterALatePermission(t *testing.T) {
 }
 
 // After a pause a path does not begin with the window it had.
+//
+//rfc:9260 7.1-1 7.2.1-10
 func TestPauseShrinksTheWindow(t *testing.T) {
 	n := bulk(t)
 	p := n.a.assoc.paths.current

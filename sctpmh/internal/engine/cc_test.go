@@ -45,6 +45,8 @@ func (t *ccTest) wantWindow(what string, lo, hi int) {
 }
 
 // RFC 9260 section 7.2.1: the initial window, and doubling in slow start.
+//
+//rfc:9260 7.2-1 7.2.1-5
 func TestSlowStart(t *testing.T) {
 	for _, algorithm := range []CongestionControl{CUBIC, NewReno} {
 		c := newCCTest(t, algorithm, 50*time.Millisecond)
@@ -57,6 +59,8 @@ func TestSlowStart(t *testing.T) {
 }
 
 // "only if the current congestion window is being fully utilized".
+//
+//rfc:9260 7.2-1 7.2.1-5 7.2.1-6
 func TestUnusedWindowDoesNotGrow(t *testing.T) {
 	c := newCCTest(t, CUBIC, 50*time.Millisecond)
 	for i := range 100 {
@@ -67,6 +71,8 @@ func TestUnusedWindowDoesNotGrow(t *testing.T) {
 
 // "the cwnd of the transport address SHOULD be adjusted to max(cwnd / 2, 4 *
 // PMDCS) once per RTO", and what was known of the path is not forgotten.
+//
+//rfc:9260 7.1-1 7.2.1-10 7.2.2-4
 func TestIdleWindowDecays(t *testing.T) {
 	const rto = 200 * time.Millisecond
 	c := newCCTest(t, CUBIC, 50*time.Millisecond)
@@ -97,6 +103,8 @@ func TestIdleWindowDecays(t *testing.T) {
 }
 
 // One reduction for all losses of a round trip.
+//
+//rfc:9260 7.2.3-1 7.2.4-5
 func TestOneReductionForOneEvent(t *testing.T) {
 	c := newCCTest(t, NewReno, 50*time.Millisecond)
 	for range 4 {
@@ -112,6 +120,7 @@ func TestOneReductionForOneEvent(t *testing.T) {
 	c.wantWindow("after the next event", 16, 17)
 }
 
+//rfc:9260 7.2-1
 func TestNewRenoGrowsByAPacketEachRoundTrip(t *testing.T) {
 	c := newCCTest(t, NewReno, 50*time.Millisecond)
 	for range 4 {
@@ -124,6 +133,8 @@ func TestNewRenoGrowsByAPacketEachRoundTrip(t *testing.T) {
 	c.wantWindow("ten round trips after halving 64", 41, 43)
 }
 
+//rfc:9260 7.2.1-2
+//rfc:7829 3.2-14
 func TestTimeoutStartsOver(t *testing.T) {
 	c := newCCTest(t, CUBIC, 50*time.Millisecond)
 	for range 4 {

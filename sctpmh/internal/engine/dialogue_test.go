@@ -275,14 +275,3 @@ func (d *dialogue) submit(msg string) {
 
 func (d *dialogue) shutdown() { d.assoc.Shutdown(d.now); d.settle() }
 func (d *dialogue) abort()    { d.assoc.Abort(d.now, wire.CauseUserAbort, ""); d.settle() }
-
-func (d *dialogue) establish(peerTag, peerTSN uint32) {
-	d.t.Helper()
-	d.send("4000>5000 tag=00000000 INIT{tag=%08x rwnd=65536 os=10 is=10 tsn=%d}", peerTag, peerTSN)
-	ack := d.next()
-	d.send("4000>5000 tag=%08x COOKIE-ECHO{value=%s}", ack.init.Tag, ack.cookie)
-	if d.state() != "ESTABLISHED" {
-		d.t.Fatalf("state %s", d.state())
-	}
-	d.skip()
-}

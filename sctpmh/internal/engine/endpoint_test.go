@@ -38,6 +38,8 @@ var (
 )
 
 // RFC 9260 section 8.4, rule by rule.
+//
+//rfc:9260 3.1-1 3.1-2 6-3 8.4-1
 func TestOutOfTheBlue(t *testing.T) {
 	for packet, want := range map[string]string{
 		"4000>5000 tag=00000007 ABORT{}":                                         "", // rule 2
@@ -79,6 +81,8 @@ func TestOutOfTheBlueRate(t *testing.T) {
 }
 
 // What an INIT must be (sections 3.3.2, 8.5.1 rule A).
+//
+//rfc:9260 3.3.2-3 3.3.2.1.4-2 5.1-15 5.1-16 5.1-17 5.1.2-2 12.2.4.1-1
 func TestInitIsChecked(t *testing.T) {
 	for packet, want := range map[string]string{
 		"4000>5000 tag=00000001 INIT{tag=0000000a rwnd=65536 os=10 is=10 tsn=1}":              "", // tag not zero (section 12.3)
@@ -111,6 +115,8 @@ func hexText(s string) string {
 
 // A flood of addresses or unknown parameters makes neither state nor a large
 // answer (CVE-2010-1173, CVE-2026-99758).
+//
+//rfc:9260 3.2.2-1 12.4-5
 func TestHostileInitParameters(t *testing.T) {
 	addrs, unknown := "", ""
 	for range maxListedParams + 1 {
@@ -177,6 +183,8 @@ func TestCookieMakesOneAssociation(t *testing.T) {
 
 // Every octet of the cookie, the ports, the addresses and the tag are bound
 // (RFC 5062 section 7).
+//
+//rfc:9260 4-1 5.1.3-1
 func TestCookieIsBound(t *testing.T) {
 	e := newListener()
 	echo := cookieEcho(t, e, 1e9, client)
@@ -207,6 +215,8 @@ func TestCookieIsBound(t *testing.T) {
 
 // A cookie lives CookieLife, over one change of keys, and a stale one is
 // answered so that the peer begins anew (section 5.1.5 rule 3).
+//
+//rfc:9260 4-2
 func TestCookieLife(t *testing.T) {
 	e := newListener()
 	now := Time(1e9)
@@ -229,6 +239,8 @@ func TestCookieLife(t *testing.T) {
 }
 
 // Spoofed INITs cost no memory.
+//
+//rfc:9260 3.3.3.1.1-1 5.1-6
 func TestInitsLeaveNothing(t *testing.T) {
 	e := newListener()
 	p, err := wire.ParseText(goodInit)

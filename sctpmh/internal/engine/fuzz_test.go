@@ -34,6 +34,8 @@ func chunkInput(f *testing.F, texts ...string) []byte {
 
 // FuzzEndpoint is a listener whose peers send whatever they like. The
 // checksum is made right, or nothing else would be tested.
+//
+//rfc:9260 12.4-5
 func FuzzEndpoint(f *testing.F) {
 	f.Add(chunkInput(f, goodInit, "4000>5000 tag=7 SHUTDOWN-ACK{}", "4000>5000 tag=7 COOKIE-ECHO{value=00}"))
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -65,6 +67,8 @@ func FuzzEndpoint(f *testing.F) {
 
 // FuzzAssoc is an association whose peer sends whatever it likes behind the
 // right header. Nothing may panic, the invariants hold, and Poll ends.
+//
+//rfc:9260 6.1-18
 func FuzzAssoc(f *testing.F) {
 	f.Add(chunkInput(f, "4000>5000 tag=0 SACK{cum=99 rwnd=1000}", "4000>5000 tag=0 DATA{flags=B tsn=100 sid=1 ssn=0 ppid=0 data=00} DATA{flags=E tsn=101 sid=1 ssn=0 ppid=0 data=00}"))
 	f.Add(chunkInput(f, "4000>5000 tag=0 SHUTDOWN{cum=1}", "4000>5000 tag=0 SHUTDOWN-ACK{}", "4000>5000 tag=0 ABORT{flags=T}"))

@@ -9,6 +9,8 @@ import (
 
 // A window that opens at once leaves in small trains over the round trip, not
 // as one burst, and is used up all the same.
+//
+//rfc:9260 6.1-14
 func TestWindowIsPaced(t *testing.T) {
 	n := newPair(t, Config{SendBuffer: 4 << 20}, Config{ReceiveBuffer: 16 << 20})
 	n.delay = 50 * time.Millisecond

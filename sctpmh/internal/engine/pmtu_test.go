@@ -28,6 +28,9 @@ func (n *pair) wantMTU(p *path, within time.Duration, want int) {
 
 // The search finds what each network carries, exactly for the usual sizes, and
 // never sends DATA in larger packets than those that were answered.
+//
+//rfc:9260 6.10-1 6.10-2 7.3-1
+//rfc:6951 5.6-1 5.6-3
 func TestPathMTUIsFound(t *testing.T) {
 	for _, test := range []struct{ mtu, atLeast, atMost int }{
 		{9000, 9000, 9000}, {8000, 1500, 1500}, {1500, 1500, 1500}, {1492, 1476, 1492}, {1400, 1384, 1400}, {1280, 1280, 1280},
@@ -68,6 +71,9 @@ func TestPathMTUSearchEnds(t *testing.T) {
 
 // A network that carries less than before, and says nothing of it: small
 // packets pass and large ones vanish. The transfer goes on in small ones.
+//
+//rfc:9260 6.9-6
+//rfc:6951 5.6-3
 func TestBlackHole(t *testing.T) {
 	n := newPair(t, Config{MaxPMTU: 9000}, Config{MaxPMTU: 9000})
 	n.drop = narrow(1500)
@@ -92,6 +98,8 @@ func TestBlackHole(t *testing.T) {
 
 // The network of the second path carries less: what was cut for the first one
 // goes over it all the same.
+//
+//rfc:9260 6-9 6.9-5 6.9-6 6.9-10 7.3-2 7.3-3 7.3-4
 func TestFailoverToANarrowPath(t *testing.T) {
 	n := newPair(t, Config{MaxPMTU: 9000}, Config{MaxPMTU: 9000})
 	second := func(s *side, on Pair, b []byte) bool {
@@ -119,6 +127,8 @@ func TestPathMTURises(t *testing.T) {
 
 // An ICMP message lowers the size only if it quotes a packet of ours, and
 // never below what every path carries.
+//
+//rfc:9260 10-1 10-5 10-6
 func TestHints(t *testing.T) {
 	n := newPair(t, Config{MaxPMTU: 9000}, Config{MaxPMTU: 9000})
 	n.connect()

@@ -16,8 +16,6 @@ import (
 
 // 8.5, 8.5.1 B and C: the T bit of an ABORT or SHUTDOWN COMPLETE excuses the peer's tag for that chunk alone. What follows it in
 // the packet has the wrong tag and does not count.
-//
-//rfc:9260 8.5-3 8.5.1-6
 func TestRFC9260ReflectedTagCoversTheRest(t *testing.T) {
 	for _, rest := range []string{"SHUTDOWN{cum=1}", "ABORT{}", "DATA{flags=BE tsn=100 sid=0 ssn=0 ppid=0 data=6869}", "HEARTBEAT{info=0001020304050607}", "SACK{cum=1 rwnd=1}"} {
 		s := newRFCSetup(t)
@@ -96,8 +94,6 @@ func TestRFC9260TwoAnswers(t *testing.T) {
 
 // 5.1.6: the time between COOKIE ECHOs never falls below RTO.Initial: a shift by 34 and more makes it negative, and what is left of
 // the repetitions leaves at once (as CVE-2025-40281). Only a configuration of more than 33 repetitions gets there.
-//
-//rfc:9260 5.1.6
 func TestAdvisoryCookieEchoShift(t *testing.T) {
 	ep := NewEndpoint(1e9, Config{MaxInitRetransmits: 100, Locals: bLocals, MaxPMTU: basePMTU}, rand.NewPCG(1, 2))
 	s := &rfcSetup{&dialogue{t: t, now: 1e9, ep: ep}, t}

@@ -98,7 +98,7 @@ func (c *congest) widen() {
 // 7.2.1: the window before anything was acknowledged depends on the size of
 // packets and the family of the address; the threshold is out of its reach.
 //
-//rfc:9260 7.2.1
+//rfc:9260 7.2.1-1 7.2.1-3
 func TestFirstWindow(t *testing.T) {
 	for _, c := range []struct{ pmdcs, v4, v6 int }{
 		{500, 2000, 2000}, {1086, 4344, 4344}, {1220, 4404, 4344}, {1460, 4404, 4344}, {2200, 4404, 4400}, {3000, 6000, 6000},
@@ -125,7 +125,7 @@ func TestFirstWindow(t *testing.T) {
 // 7.2.1, 6.1 rule B: data leaves while less than the window is in flight, so
 // that the last chunk may exceed it in part, and none after it.
 //
-//rfc:9260 7.2.1 6.1
+//rfc:9260 7.2-1 7.2.1-4
 func TestWindowIsOverbookedByLessThanAChunk(t *testing.T) {
 	c := newCongest(t, CUBIC)
 	c.queue(80, congestSize)
@@ -144,7 +144,7 @@ func TestWindowIsOverbookedByLessThanAChunk(t *testing.T) {
 // 7.2: a chunk counts with its header and its padding, in flight and when it is
 // acknowledged.
 //
-//rfc:9260 7.2
+//rfc:9260 7.2-4 7.2.1-7
 func TestPaddingCounts(t *testing.T) {
 	c := newCongest(t, CUBIC)
 	c.queue(1, 1)
@@ -164,7 +164,7 @@ func TestPaddingCounts(t *testing.T) {
 // 7.2.1: in slow start a SACK adds what it acknowledges, but no more than L
 // packets' worth.
 //
-//rfc:9260 7.2.1
+//rfc:9260 7.2.1-7
 func TestSlowStartStep(t *testing.T) {
 	for octets, want := range map[int]int{100: 100, ccMTU: ccMTU, growthLimit * ccMTU: growthLimit * ccMTU, 20 * ccMTU: growthLimit * ccMTU} {
 		for _, algorithm := range []CongestionControl{CUBIC, NewReno} {
@@ -182,7 +182,7 @@ func TestSlowStartStep(t *testing.T) {
 // another source address to the same destination: what happens on one does not
 // touch the other, which begins as if there was no traffic yet.
 //
-//rfc:9260 7.2 7.2.5.2
+//rfc:9260 7.2-3 7.2.5.2-1
 func TestEachPathHasItsOwnWindow(t *testing.T) {
 	n := newPair(t, Config{CongestionControl: NewReno}, Config{})
 	n.connect()
@@ -226,7 +226,7 @@ func TestEachPathHasItsOwnWindow(t *testing.T) {
 // 7.2.1: a SACK for data of two paths makes each window grow by what was
 // acknowledged of its own.
 //
-//rfc:9260 7.2.1
+//rfc:9260 7.2.1-9
 func TestEachPathGrowsByItsShare(t *testing.T) {
 	c := newCongest(t, CUBIC)
 	q := c.second()
@@ -261,7 +261,7 @@ func (s *rfcSetup) second() *path {
 // 7.2.1: in Fast Recovery acknowledgements do not widen the window; after it
 // they do.
 //
-//rfc:9260 7.2.1
+//rfc:9260 7.2.1-5 7.2.1-6
 func TestWindowRestsInFastRecovery(t *testing.T) {
 	for _, algorithm := range []CongestionControl{CUBIC, NewReno} {
 		c := newCongest(t, algorithm)
@@ -286,7 +286,7 @@ func TestWindowRestsInFastRecovery(t *testing.T) {
 // 7.2.4: when one SACK moves the cumulative TSN and shows a loss, the window
 // grows first and is halved then.
 //
-//rfc:9260 7.2.4
+//rfc:9260 7.2.3-1 7.2.4-6
 func TestWindowGrowsBeforeItIsReduced(t *testing.T) {
 	c := newCongest(t, NewReno)
 	c.widen()
@@ -300,7 +300,7 @@ func TestWindowGrowsBeforeItIsReduced(t *testing.T) {
 // 7.2.4 rule 3: one packet of what was found lost leaves at once although the
 // window is full; the rest waits for room.
 //
-//rfc:9260 7.2.4
+//rfc:9260 7.2.4-4
 func TestFastRetransmissionDoesNotWait(t *testing.T) {
 	for gaps, wait := range map[string]int{" gaps=2-4": 0, " gaps=3-5": 1} {
 		c := newCongest(t, NewReno)
@@ -318,7 +318,7 @@ func TestFastRetransmissionDoesNotWait(t *testing.T) {
 // 7.2.3: after T3-rtx expired the window is one packet, the threshold half of
 // what the window was, and slow start begins.
 //
-//rfc:9260 7.2.3
+//rfc:9260 7.2.1-2 7.2.3-2
 func TestNewRenoTimeout(t *testing.T) {
 	for rounds, threshold := range map[int]int{0: 4, 1: 4, 4: 32} {
 		c := newCCTest(t, NewReno, 50*time.Millisecond)
@@ -340,7 +340,7 @@ func TestNewRenoTimeout(t *testing.T) {
 // 7.2.4: while a TSN is missing each packet with DATA is acknowledged at once;
 // without a hole the second one is.
 //
-//rfc:9260 7.2.4
+//rfc:9260 7.2.4-1
 func TestHoleIsReportedForEachPacket(t *testing.T) {
 	s := newRFCSetup(t)
 	s.reach("ESTABLISHED")
@@ -370,7 +370,7 @@ func TestHoleIsReportedForEachPacket(t *testing.T) {
 // 7.2.5: a path whose local link failed may return as another network: its
 // window, threshold and timeout start over.
 //
-//rfc:9260 7.2.5
+//rfc:9260 7.2.5-1 7.2.5.2-1
 func TestFailedLinkStartsOver(t *testing.T) {
 	c := newCongest(t, CUBIC)
 	c.widen()
@@ -388,7 +388,7 @@ func TestFailedLinkStartsOver(t *testing.T) {
 // 7.2.1, 7.2.3: after T3-rtx expired one packet is in flight, however small its
 // chunks are, until something is acknowledged.
 //
-//rfc:9260 7.2.1 7.2.3
+//rfc:9260 7.2.1-2 7.2.3-2
 func TestOnePacketAfterATimeout(t *testing.T) {
 	for _, size := range []int{1, 100, 600, congestSize, 5000} {
 		c := newCongest(t, CUBIC)
@@ -411,7 +411,7 @@ func TestOnePacketAfterATimeout(t *testing.T) {
 // 7.2.4 rule 6: Fast Recovery lasts until everything that was in flight at its
 // begin is acknowledged; a further loss of that flight costs no further window.
 //
-//rfc:9260 7.2.4
+//rfc:9260 7.2.4-5
 func TestLossesOfOneFlightCostOnce(t *testing.T) {
 	c := newCongest(t, NewReno)
 	c.widen()

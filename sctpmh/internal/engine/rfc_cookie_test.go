@@ -14,7 +14,7 @@ const rfcHi = "DATA{flags=BE tsn=100 sid=0 ssn=0 ppid=0 data=6869}"
 
 // 5.1 B: INIT ACK is alone, goes to the source of the INIT, carries the peer's tag and a cookie; L keeps no state.
 //
-//rfc:9260 5.1 5.1.3
+//rfc:9260 3.3.2-4 3.3.3-5 5.1-3 5.1-4 5.1-5 5.1-6 5.1-9 5.1-10 5.1-11 5.1.2-7 6.4-2 8.4-3
 func TestRFC9260CookieInitAck(t *testing.T) {
 	for _, from := range []netip.AddrPort{peerA, peerB, netip.MustParseAddrPort("10.1.0.1:6001")} {
 		s := newRFCSetup(t)
@@ -35,7 +35,7 @@ func TestRFC9260CookieInitAck(t *testing.T) {
 
 // 5.1 D, 5.1.5: a valid cookie makes the association with the tags and TSNs that were exchanged; COOKIE ACK comes first.
 //
-//rfc:9260 5.1 5.1.5 5.1.6
+//rfc:9260 3.3.3.1.1-1 5.1-4 5.1-5 5.1-8 5.1-18 5.1.5-5 8.4-5
 func TestRFC9260CookieAccepted(t *testing.T) {
 	s := newRFCSetup(t)
 	ack := s.open(rfcTag, rfcTSN, "")
@@ -45,8 +45,6 @@ func TestRFC9260CookieAccepted(t *testing.T) {
 }
 
 // 5.1.5: each of several outstanding cookies is good on its own, as L keeps no state for any.
-//
-//rfc:9260 5.1 5.1.5
 func TestRFC9260CookieOlderOfTwo(t *testing.T) {
 	for i := range 2 {
 		s := newRFCSetup(t)
@@ -60,7 +58,7 @@ func TestRFC9260CookieOlderOfTwo(t *testing.T) {
 
 // 5.1.5 steps 1, 2: a flipped bit anywhere makes the packet vanish, with its DATA; the true cookie still works.
 //
-//rfc:9260 5.1.3 5.1.5
+//rfc:9260 3.3.3.1.1-1 4-1 5.1.3-1 5.1.5-2
 func TestRFC9260CookieBitFlips(t *testing.T) {
 	s := newRFCSetup(t)
 	ack := s.ask(rfcTag, rfcTSN, "")
@@ -78,7 +76,7 @@ func TestRFC9260CookieBitFlips(t *testing.T) {
 
 // 5.1.5 step 2: cookies of a wrong length, or patched together from two, are no cookies of L's.
 //
-//rfc:9260 5.1.5
+//rfc:9260 5.1.5-2
 func TestRFC9260CookieMalformed(t *testing.T) {
 	s := newRFCSetup(t)
 	ack, other := s.ask(rfcTag, rfcTSN, ""), s.ask(rfcNewTag, 9000, "")
@@ -101,7 +99,7 @@ func TestRFC9260CookieMalformed(t *testing.T) {
 
 // 5.1.3, 5.1.5: a cookie of another instance of L does not pass, as the secret is random.
 //
-//rfc:9260 5.1.3 5.1.5
+//rfc:9260 8.4-5
 func TestRFC9260CookieOfOther(t *testing.T) {
 	other := newRFCSetup(t).ask(rfcTag, rfcTSN, "")
 	s := newRFCSetup(t)
@@ -111,7 +109,7 @@ func TestRFC9260CookieOfOther(t *testing.T) {
 
 // 5.1.5 step 3: ports and tag of the packet must be those in the cookie.
 //
-//rfc:9260 5.1.5
+//rfc:9260 5.1.5-3
 func TestRFC9260CookiePortsAndTag(t *testing.T) {
 	s := newRFCSetup(t)
 	ack := s.ask(rfcTag, rfcTSN, "")
@@ -128,8 +126,6 @@ func TestRFC9260CookiePortsAndTag(t *testing.T) {
 
 // 5.1.5: the RFC does not bind a cookie to the address; L may take it from elsewhere or not, but when it does not,
 // the cookie stays good for its owner.
-//
-//rfc:9260 5.1.5
 func TestRFC9260CookieOtherAddress(t *testing.T) {
 	for _, from := range []netip.AddrPort{peerB, netip.MustParseAddrPort("10.1.0.1:6001"), netip.MustParseAddrPort("10.9.9.9:5001")} {
 		t.Run(from.String(), func(t *testing.T) {
@@ -151,7 +147,7 @@ func TestRFC9260CookieOtherAddress(t *testing.T) {
 // 5.1.5, stricter: the cookie is bound to the address that the INIT came from, even when the INIT listed others: a
 // listed address is a claim, and L's own dialler echoes over the pair that the cookie came by.
 //
-//rfc:9260 5.1.5
+//rfc:9260 5.4-3
 func TestRFC9260CookieListedAddress(t *testing.T) {
 	s := newRFCSetup(t)
 	ack := s.ask(rfcTag, rfcTSN, " addr=10.1.0.1 addr=10.2.0.1")
@@ -162,7 +158,7 @@ func TestRFC9260CookieListedAddress(t *testing.T) {
 
 // 5.1.5 step 4: within its life the cookie is good.
 //
-//rfc:9260 5.1.5
+//rfc:9260 5.1.5-4
 func TestRFC9260CookieJustInTime(t *testing.T) {
 	s := newRFCSetup(t)
 	ack := s.ask(rfcTag, rfcTSN, "")
@@ -175,7 +171,7 @@ func TestRFC9260CookieJustInTime(t *testing.T) {
 
 // 5.1.5 step 4: after its life, L drops cookie and DATA and reports by how many microseconds it came too late.
 //
-//rfc:9260 5.1.5 3.3.10.3
+//rfc:9260 4-2 5.1.5-4
 func TestRFC9260CookieStale(t *testing.T) {
 	for _, late := range []time.Duration{100 * time.Millisecond, 5 * time.Second, time.Minute} {
 		t.Run(late.String(), func(t *testing.T) {
@@ -204,8 +200,6 @@ func TestRFC9260CookieStale(t *testing.T) {
 }
 
 // 5.1.5: a cookie that is forged and also old is forged: no ERROR; the same for a wrong tag.
-//
-//rfc:9260 5.1.5
 func TestRFC9260CookieStaleAndForged(t *testing.T) {
 	s := newRFCSetup(t)
 	ack := s.ask(rfcTag, rfcTSN, "")
@@ -218,7 +212,7 @@ func TestRFC9260CookieStaleAndForged(t *testing.T) {
 
 // 5.1.5 steps 6, 7: DATA behind COOKIE ECHO is delivered and acknowledged at once, after or behind the COOKIE ACK.
 //
-//rfc:9260 5.1.5 3.3.11 3.3.12
+//rfc:9260 5.1-8 5.1.5-5 5.1.5-6 5.1.5-7
 func TestRFC9260CookieWithData(t *testing.T) {
 	s := newRFCSetup(t)
 	ack := s.ask(rfcTag, rfcTSN, "")
@@ -234,8 +228,6 @@ func TestRFC9260CookieWithData(t *testing.T) {
 
 // 5.2 E, 5.2.4 D: when COOKIE ACK was lost, each repeated COOKIE ECHO gets it again; its DATA is not delivered twice and
 // nothing begins anew.
-//
-//rfc:9260 5.2 5.2.4
 func TestRFC9260CookieAckLost(t *testing.T) {
 	s := newRFCSetup(t)
 	ack := s.ask(rfcTag, rfcTSN, "")
@@ -254,8 +246,6 @@ func TestRFC9260CookieAckLost(t *testing.T) {
 }
 
 // 5.2.4 D: a duplicate COOKIE ECHO does not reset L's sending side.
-//
-//rfc:9260 5.2.4
 func TestRFC9260CookieDuplicateKeepsTSN(t *testing.T) {
 	s := newRFCSetup(t)
 	p := s.reach("ESTABLISHED")
@@ -273,7 +263,7 @@ func TestRFC9260CookieDuplicateKeepsTSN(t *testing.T) {
 // 5.2 C: L protects itself against the replay of a used cookie when the association is over; a new INIT works and gets
 // another tag than the former association had.
 //
-//rfc:9260 5.2 5.3.1
+//rfc:9260 5.3.1-3
 func TestRFC9260CookieReplay(t *testing.T) {
 	for _, end := range []string{"ABORT{}", "SHUTDOWN-ACK{}"} {
 		t.Run(end, func(t *testing.T) {
@@ -296,7 +286,7 @@ func TestRFC9260CookieReplay(t *testing.T) {
 
 // 5.3.1: L's tags are never 0 and, like its first TSNs, random: 50 are most likely 50 different ones.
 //
-//rfc:9260 5.3.1
+//rfc:9260 3.3.2-15 3.3.3-17
 func TestRFC9260CookieTagsDiffer(t *testing.T) {
 	s := newRFCSetup(t)
 	tags, tsns := map[uint32]bool{}, map[uint32]bool{}
@@ -311,7 +301,7 @@ func TestRFC9260CookieTagsDiffer(t *testing.T) {
 
 // 5.1.4: L echoes the cookie at once, octet for octet, as the first chunk, with the tag of the INIT ACK.
 //
-//rfc:9260 5.1.4 3.3.11
+//rfc:9260 3.2.2-3 3.3.3-19 3.3.11-2 5.1-1 5.1-7 5.1.4-1
 func TestRFC9260CookieEchoed(t *testing.T) {
 	for _, n := range []int{1, 2, 3, 4, 5, 8, 100, 1000} {
 		s := newRFCSetup(t)
@@ -336,7 +326,7 @@ func TestRFC9260CookieEchoed(t *testing.T) {
 
 // 5.1: an INIT ACK that L cannot use ends the attempt with an ABORT that has the tag of the INIT ACK.
 //
-//rfc:9260 5.1 3.3.3 3.3.10.2
+//rfc:9260 5.1-15 5.1-16 5.1-17
 func TestRFC9260CookieMissing(t *testing.T) {
 	s := newRFCSetup(t)
 	p := s.reach("COOKIE-WAIT")
@@ -376,7 +366,7 @@ func (s *rfcSetup) backoff(name, text string) {
 
 // 5.1.6, 6.3: T1-init: the same INIT again after 1 s, 2 s, 4 s and so on; after 8 repetitions the failure is reported.
 //
-//rfc:9260 5.1 5.1.6
+//rfc:9260 4-3 4-4 4-5 5.1-12 5.1.6-1
 func TestRFC9260CookieT1Init(t *testing.T) {
 	s := newRFCSetup(t)
 	s.dial()
@@ -387,7 +377,7 @@ func TestRFC9260CookieT1Init(t *testing.T) {
 
 // 5.1.4: T1-cookie: the same for COOKIE ECHO.
 //
-//rfc:9260 5.1.4 5.1.6
+//rfc:9260 4-6 4-7 4-8 5.1-12 5.1.4-2 5.1.4-3
 func TestRFC9260CookieT1Cookie(t *testing.T) {
 	s := newRFCSetup(t)
 	s.dial()
@@ -396,8 +386,6 @@ func TestRFC9260CookieT1Cookie(t *testing.T) {
 }
 
 // 5.1 C, E: the answers stop the timers, also when they come after a repetition.
-//
-//rfc:9260 5.1 5.1.4
 func TestRFC9260CookieT1Stopped(t *testing.T) {
 	s := newRFCSetup(t)
 	p := s.reach("COOKIE-WAIT")
@@ -416,8 +404,6 @@ func TestRFC9260CookieT1Stopped(t *testing.T) {
 }
 
 // 5.2.3, 5.2.5: the second answer to a repeated INIT or COOKIE ECHO has no effect.
-//
-//rfc:9260 5.2.3 5.2.5
 func TestRFC9260CookieSecondAnswers(t *testing.T) {
 	s := newRFCSetup(t)
 	p := s.dialled("COOKIE-ECHOED", rfcTag)
@@ -436,7 +422,7 @@ func TestRFC9260CookieSecondAnswers(t *testing.T) {
 
 // 5.2.4 step 3: a cookie that is too old, with tags that do not both match, gets ERROR "Stale Cookie" and does nothing.
 //
-//rfc:9260 5.2.4 3.3.10.3
+//rfc:9260 5.2.4-1 5.2.4-2
 func TestRFC9260RestartStaleCookie(t *testing.T) {
 	for _, c := range []rfcTable12{
 		{"would be A", "ESTABLISHED", func(s *rfcSetup) seen { s.reach("ESTABLISHED"); return s.ask(rfcNewTag, 9000, "") }},
@@ -462,8 +448,6 @@ func TestRFC9260RestartStaleCookie(t *testing.T) {
 }
 
 // 5.2.4 steps 1, 2: a forged or damaged cookie does nothing to an existing association.
-//
-//rfc:9260 5.2.4 5.1.5
 func TestRFC9260RestartForgedCookie(t *testing.T) {
 	rfcEach(t, rfcRestartable, func(s *rfcSetup, p rfcPlace) {
 		ack := s.ask(rfcNewTag, 9000, "")
@@ -476,7 +460,7 @@ func TestRFC9260RestartForgedCookie(t *testing.T) {
 
 // 5.2.5: COOKIE ACK counts only in COOKIE-ECHOED.
 //
-//rfc:9260 5.2.5
+//rfc:9260 5.2.5-1
 func TestRFC9260RestartUnexpectedCookieAck(t *testing.T) {
 	rfcEach(t, append([]string{"CLOSED", "COOKIE-WAIT"}, rfcLate...), func(s *rfcSetup, p rfcPlace) {
 		s.silent("4000>5000 tag=%08x COOKIE-ACK{}", p.local)
@@ -485,7 +469,7 @@ func TestRFC9260RestartUnexpectedCookieAck(t *testing.T) {
 
 // 5.2.6: ERROR "Stale Cookie" outside of COOKIE-ECHOED is dropped.
 //
-//rfc:9260 5.2.6
+//rfc:9260 5.2.6-1 5.2.6-2
 func TestRFC9260RestartUnexpectedStaleError(t *testing.T) {
 	rfcEach(t, append([]string{"CLOSED", "COOKIE-WAIT"}, rfcLate...), func(s *rfcSetup, p rfcPlace) {
 		s.silent("4000>5000 tag=%08x ERROR{c0003=00000000}", p.local)
@@ -495,7 +479,7 @@ func TestRFC9260RestartUnexpectedStaleError(t *testing.T) {
 // 5.2.6: in COOKIE-ECHOED L either gives up and reports it, or begins again with an INIT, which may ask for a longer life
 // of the cookie: not over 1 s more than the round trip, which is 0 here.
 //
-//rfc:9260 5.2.6
+//rfc:9260 5.2.6-1
 func TestRFC9260RestartStaleError(t *testing.T) {
 	s := newRFCSetup(t)
 	p := s.reach("COOKIE-ECHOED")
@@ -520,7 +504,7 @@ func TestRFC9260RestartStaleError(t *testing.T) {
 
 // 5.2.4 D in later states: COOKIE ACK again and nothing changes, even when the cookie's life is over.
 //
-//rfc:9260 5.2.4
+//rfc:9260 5.1.5-8
 func TestRFC9260RestartActionDLater(t *testing.T) {
 	for _, age := range []time.Duration{0, 16 * time.Second} {
 		rfcEach(t, rfcLate, func(s *rfcSetup, p rfcPlace) {
@@ -538,7 +522,7 @@ func TestRFC9260RestartActionDLater(t *testing.T) {
 
 // 5.2.4 D (M M) in COOKIE-ECHOED: L is ESTABLISHED once, T1-cookie stops, COOKIE ACK is sent.
 //
-//rfc:9260 5.2.4
+//rfc:9260 5.1.5-8 5.2.4-10 5.2.4-11
 func TestRFC9260RestartActionDCookieEchoed(t *testing.T) {
 	s := newRFCSetup(t)
 	p := s.reach("COOKIE-WAIT")

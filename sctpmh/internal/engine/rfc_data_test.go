@@ -379,7 +379,7 @@ func TestRFC9260DataT3RestartByProbe(t *testing.T) {
 
 // 6.1: however large the windows are, chunks in use span less than 2^16 TSNs, so less than 2^31, and so many messages.
 //
-//rfc:9260 6.1-22 6.1-23
+//rfc:9260 1.6-3 6.1-22 6.1-23
 func TestRFC9260DataSpansFewTSNs(t *testing.T) {
 	a, octet := established(t), []byte{1}
 	for range 1<<16 + 10 {

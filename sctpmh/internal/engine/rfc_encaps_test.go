@@ -15,7 +15,7 @@ import (
 // 6951 5.1, 5.3: each address of the peer has a UDP port of its own; packets go to it from the local port of their path.
 // The port of an address that only the peer knows is learnt from what it sends.
 //
-//rfc:6951 5.1 5.3
+//rfc:6951 5.1-1 5.3-1
 func TestRFC6951PortOfEachAddress(t *testing.T) {
 	n := newPair(t, Config{}, Config{})
 	n.b.ep.cfg.Locals = []netip.AddrPort{bLocals[0], addrPort("10.2.0.2:7777")}
@@ -47,8 +47,6 @@ func TestRFC6951PortOfEachAddress(t *testing.T) {
 }
 
 // 6951 5.4: when a translator gives the peer a new UDP port, that is a path to be proved by a nonce; then data goes there.
-//
-//rfc:6951 5.4
 func TestRFC6951ChangedPort(t *testing.T) {
 	n := newPair(t, Config{}, Config{})
 	n.a.ep.cfg.Locals, n.b.ep.cfg.Locals = aLocals[:1], bLocals[:1]
@@ -87,7 +85,7 @@ func TestRFC6951ChangedPort(t *testing.T) {
 
 // 12.2.4.1: an INIT ACK with a host name is answered by an ABORT.
 //
-//rfc:9260 12.2.4.1 3.3.3
+//rfc:9260 12.2.4.1-1
 func TestRFC9260HostNameInInitAck(t *testing.T) {
 	for _, params := range []string{"p000b=6100 p0007=00112233", "p0007=00112233 p000b=6100"} {
 		s := newRFCSetup(t)
@@ -105,7 +103,7 @@ func TestRFC9260HostNameInInitAck(t *testing.T) {
 
 // 12.4: what answers the chunks of one packet shares one packet.
 //
-//rfc:9260 12.4
+//rfc:9260 12.4-2
 func TestRFC9260AnswersShareAPacket(t *testing.T) {
 	const (
 		beat, unknown = "HEARTBEAT{info=0001020304050607}", "CHUNK-c5{value=00}"
@@ -135,7 +133,7 @@ func TestRFC9260AnswersShareAPacket(t *testing.T) {
 
 // 14.1: the keys of State Cookies are 32 random octets, others at each endpoint and after each change.
 //
-//rfc:9260 14.1 5.1.3
+//rfc:9260 14.1-1
 func TestRFC9260CookieKeys(t *testing.T) {
 	seen := map[[32]byte]bool{{}: true}
 	for seed := range uint64(20) {

@@ -47,7 +47,7 @@ func (n *pair) probes(on Pair) int {
 // 8.1: timeouts on all paths count together; when they exceed the limit the
 // association ends with an error and nothing is sent any more.
 //
-//rfc:9260 8.1
+//rfc:9260 8.1-1 8.1-3 8.1-4
 func TestErrorsOfAllPathsEndTheAssociation(t *testing.T) {
 	n := newFaults(t)
 	a := n.a.assoc
@@ -76,7 +76,7 @@ func TestErrorsOfAllPathsEndTheAssociation(t *testing.T) {
 // 8.1: unanswered probes of the path in use count too: an idle association
 // notices that its peer is gone.
 //
-//rfc:9260 8.1
+//rfc:9260 8.1-1 8.1-3
 func TestIdleAssociationEnds(t *testing.T) {
 	s := newRFCSetup(t)
 	s.reach("ESTABLISHED")
@@ -100,7 +100,7 @@ func TestIdleAssociationEnds(t *testing.T) {
 // 8.1: unanswered probes of a path that is not in use do not count for the
 // association.
 //
-//rfc:9260 8.1
+//rfc:9260 8.1-2
 func TestDeadStandbyDoesNotEndTheAssociation(t *testing.T) {
 	n := newFaults(t)
 	n.drop = silent(onPath2)
@@ -118,7 +118,7 @@ func TestDeadStandbyDoesNotEndTheAssociation(t *testing.T) {
 // 8.1, 8.3: a SACK of new data, or a HEARTBEAT ACK, clears the error counters
 // of the association and of the path; also when the path had none.
 //
-//rfc:9260 8.1 8.3
+//rfc:9260 8.1-5 8.1-6 8.2-3 8.3-7 8.3-11
 func TestAnswersClearTheErrorCounters(t *testing.T) {
 	for _, answer := range []string{"SACK", "HEARTBEAT-ACK"} {
 		s := newRFCSetup(t)
@@ -158,7 +158,7 @@ func TestAnswersClearTheErrorCounters(t *testing.T) {
 // the timeout adds one; the one that exceeds Path.Max.Retrans, not an earlier
 // one, makes the path inactive, and the user hears of it.
 //
-//rfc:9260 8.2 8.3
+//rfc:9260 8.2-1 8.2-2 8.3-3 8.3-4
 func TestUnansweredProbesMakeAPathInactive(t *testing.T) {
 	n := newFaults(t)
 	p, q := n.a.assoc.paths.find(onPath2), n.a.assoc.paths.find(onPath1)
@@ -185,7 +185,7 @@ func TestUnansweredProbesMakeAPathInactive(t *testing.T) {
 // 8.3: an inactive path is still probed and its counter rests; an answer makes
 // it active with no errors, and the user hears of it.
 //
-//rfc:9260 8.3
+//rfc:9260 8.2-3 8.3-5 8.3-7 8.3-9 8.3-10
 func TestInactivePathReturns(t *testing.T) {
 	n := newFaults(t)
 	p := n.a.assoc.paths.find(onPath2)
@@ -213,7 +213,7 @@ func TestInactivePathReturns(t *testing.T) {
 // 8.2: an acknowledgement of data that went over an inactive path alone clears
 // its counter and makes it active, without any probe; the user hears of it.
 //
-//rfc:9260 8.2
+//rfc:9260 8.2-3
 func TestAcknowledgedDataMakesAPathActive(t *testing.T) {
 	n := newPair(t, Config{}, Config{})
 	n.a.assoc = n.a.ep.Dial(n.now, []Pair{onPath1}, 4000, 5000)
@@ -234,7 +234,7 @@ func TestAcknowledgedDataMakesAPathActive(t *testing.T) {
 // 8.2: when the path in use fails and several others work, one of them takes
 // all new data.
 //
-//rfc:9260 8.2
+//rfc:9260 8.2-4
 func TestOneAlternateTakesOver(t *testing.T) {
 	n := newPair(t, Config{}, Config{})
 	n.a.ep.cfg.Locals = append(slices.Clone(aLocals), addrPort("10.1.0.3:5001"))
@@ -262,7 +262,7 @@ func TestOneAlternateTakesOver(t *testing.T) {
 // 8.3: idle paths are probed, each HB.interval and a timeout with its jitter
 // after the last answer.
 //
-//rfc:9260 8.3
+//rfc:9260 8.3-1
 func TestIdlePathsAreProbed(t *testing.T) {
 	n := newPair(t, Config{}, Config{})
 	n.connect()
@@ -289,7 +289,7 @@ func TestIdlePathsAreProbed(t *testing.T) {
 // 8.3: the answer to a HEARTBEAT is a round trip measured, also where no data
 // went.
 //
-//rfc:9260 8.3
+//rfc:9260 8.3-12
 func TestProbesMeasureTheRoundTrip(t *testing.T) {
 	n := newPair(t, Config{}, Config{})
 	n.connect()
@@ -307,7 +307,7 @@ func TestProbesMeasureTheRoundTrip(t *testing.T) {
 // 8.3: HEARTBEATs are answered by the initiator from COOKIE-ECHOED on, by both
 // in ESTABLISHED, and until SHUTDOWN or SHUTDOWN ACK was sent.
 //
-//rfc:9260 8.3
+//rfc:9260 8.3-2
 func TestWhenHeartbeatsAreAnswered(t *testing.T) {
 	answered := []string{"COOKIE-ECHOED", "ESTABLISHED", "SHUTDOWN-PENDING", "SHUTDOWN-RECEIVED"}
 	rfcEach(t, rfcAll, func(s *rfcSetup, p rfcPlace) {
@@ -324,7 +324,7 @@ func TestWhenHeartbeatsAreAnswered(t *testing.T) {
 // 9.1: an ABORT carries the peer's tag and travels without DATA, which is not
 // sent any more.
 //
-//rfc:9260 9.1
+//rfc:9260 9.1-2
 func TestAbortLeavesDataBehind(t *testing.T) {
 	s := newRFCSetup(t)
 	s.reach("ESTABLISHED")
@@ -342,7 +342,7 @@ func TestAbortLeavesDataBehind(t *testing.T) {
 
 // 9.1: a packet with an ABORT in it is not answered, whatever comes before it.
 //
-//rfc:9260 9.1
+//rfc:9260 9.1-4
 func TestNothingAnswersAnAbort(t *testing.T) {
 	for _, before := range []string{
 		"HEARTBEAT{info=0001020304050607}", "CHUNK-c5{value=00}", "DATA{flags=BE tsn=100 sid=0 ssn=0 ppid=0 data=6869}",
@@ -377,7 +377,7 @@ var faultsLast = map[string]string{"SHUTDOWN-SENT": "SHUTDOWN", "SHUTDOWN-ACK-SE
 // 9.2: SHUTDOWN leaves when everything sent is acknowledged, not before; T2 and
 // T5 run from then on.
 //
-//rfc:9260 9.2
+//rfc:9260 9.2-1 9.2-12 9.2-20
 func TestShutdownWaitsForTheLastAcknowledgement(t *testing.T) {
 	s := newRFCSetup(t)
 	p := s.reach("SHUTDOWN-PENDING")
@@ -396,7 +396,7 @@ func TestShutdownWaitsForTheLastAcknowledgement(t *testing.T) {
 // ESTABLISHED, in SHUTDOWN-RECEIVED when the last data is acknowledged, also by
 // the SHUTDOWN itself, and in SHUTDOWN-SENT; T2 runs from then on.
 //
-//rfc:9260 9.2
+//rfc:9260 9.2-7 9.2-13 9.2-14 9.2-25
 func TestShutdownIsAnswered(t *testing.T) {
 	rfcEach(t, []string{"ESTABLISHED", "SHUTDOWN-RECEIVED", "SHUTDOWN-PENDING", "SHUTDOWN-SENT", "SHUTDOWN-ACK-SENT"}, func(s *rfcSetup, p rfcPlace) {
 		s.advance(5 * time.Millisecond)
@@ -420,7 +420,7 @@ func TestShutdownIsAnswered(t *testing.T) {
 // 9.2, 6.3: T2 begins with the timeout of the path and doubles up to RTO.Max.
 // T5 ends it all with an ABORT.
 //
-//rfc:9260 9.2 6.3
+//rfc:9260 9.2-1 9.2-3 9.2-11 9.2-12 9.2-14
 func TestT2BacksOff(t *testing.T) {
 	for state, chunk := range faultsLast {
 		s := newRFCSetup(t)
@@ -440,7 +440,7 @@ func TestT2BacksOff(t *testing.T) {
 // 9.2: neither chunk is repeated more often than Association.Max.Retrans; then
 // the association is gone, with an error.
 //
-//rfc:9260 9.2
+//rfc:9260 9.2-4 9.2-5 9.2-15 9.2-16
 func TestT2IsLimited(t *testing.T) {
 	for state, chunk := range faultsLast {
 		s := newRFCSetup(t)
@@ -460,7 +460,7 @@ func TestT2IsLimited(t *testing.T) {
 // 9.2: in SHUTDOWN-SENT any packet of the peer clears the counter and restarts
 // T2.
 //
-//rfc:9260 9.2
+//rfc:9260 9.2-6
 func TestAnyPacketGivesThePeerTime(t *testing.T) {
 	for _, chunk := range []string{"HEARTBEAT{info=0001020304050607}", "ERROR{c0001=00000000}", "COOKIE-ACK{}", "CHUNK-85{value=00}"} {
 		s := newRFCSetup(t)
@@ -483,7 +483,7 @@ func TestAnyPacketGivesThePeerTime(t *testing.T) {
 // once, T2 starts again, and its repetition says what has arrived. A SACK comes
 // with it when there are holes or duplicates.
 //
-//rfc:9260 9.2
+//rfc:9260 9.2-2 9.2-9 9.2-10
 func TestDataInShutdownSent(t *testing.T) {
 	s := newRFCSetup(t)
 	s.reach("SHUTDOWN-SENT")
@@ -510,7 +510,7 @@ func TestDataInShutdownSent(t *testing.T) {
 
 // 9.2: a peer that goes on sending keeps T2 from expiring, but not T5.
 //
-//rfc:9260 9.2
+//rfc:9260 9.2-11 9.2-12
 func TestShutdownGuard(t *testing.T) {
 	s := newRFCSetup(t)
 	s.reach("SHUTDOWN-SENT")
@@ -530,7 +530,7 @@ func TestShutdownGuard(t *testing.T) {
 
 // 9.2: in each state of the shutdown the user can send no more.
 //
-//rfc:9260 9.2
+//rfc:9260 9.2-8 9.2-21
 func TestSendIsRefusedInShutdown(t *testing.T) {
 	rfcEach(t, append([]string{"SHUTDOWN-ACK-SENT"}, rfcShutdowns...), func(s *rfcSetup, _ rfcPlace) {
 		if err := s.assoc.Send(s.now, Message{Data: []byte("x")}); !errors.Is(err, ErrClosed) {
@@ -544,7 +544,7 @@ func TestSendIsRefusedInShutdown(t *testing.T) {
 // 9.2: who gets a SHUTDOWN still sends, and repeats, all that its user gave
 // before; then both ends close without an error.
 //
-//rfc:9260 9.2
+//rfc:9260 9.2-8
 func TestPeersShutdownLosesNothing(t *testing.T) {
 	n := newPair(t, Config{}, Config{})
 	n.connect()

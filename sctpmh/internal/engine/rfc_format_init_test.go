@@ -26,7 +26,7 @@ var fmtUnknown = []struct {
 
 // 3.2.2: the INIT ACK reports what was not understood in the INIT, as far as the types ask for it.
 //
-//rfc:9260 3.2.2 3.3.3.1.2
+//rfc:9260 3.2.2-1 3.3.3.1.2-1
 func TestRFC9260FormatUnknownInInit(t *testing.T) {
 	for _, c := range fmtUnknown {
 		if got := newRFCSetup(t).ask(rfcTag, rfcTSN, c.params).unrecognized; !slices.Equal(got, c.want) {
@@ -40,7 +40,7 @@ func TestRFC9260FormatUnknownInInit(t *testing.T) {
 
 // 3.2.2: what was not understood in the INIT ACK is reported by an ERROR behind the COOKIE ECHO.
 //
-//rfc:9260 3.2.2
+//rfc:9260 3.2.2-2
 func TestRFC9260FormatUnknownInInitAck(t *testing.T) {
 	for _, c := range fmtUnknown {
 		s := newRFCSetup(t)
@@ -63,7 +63,8 @@ func TestRFC9260FormatUnknownInInitAck(t *testing.T) {
 // 3.3.2, 3.3.3: INIT and INIT ACK have no flags, no zero in tag or streams, no small window, no parameter twice but
 // addresses, no host names, no IPv4 address as an IPv6 one, whatever the configuration.
 //
-//rfc:9260 3.3.2 3.3.2.1.2 3.3.2.1.4 3.3.3 3.3.3.1
+//rfc:9260 3.3.2-1 3.3.2-2 3.3.2-5 3.3.2-8 3.3.2-11 3.3.2-13 3.3.2.1.2-1 3.3.2.1.4-1 3.3.2.1.5-1 3.3.3-1
+//rfc:9260 3.3.3-3 3.3.3-5 3.3.3-8 3.3.3-14 3.3.3.1-1
 func TestRFC9260FormatSetupChunks(t *testing.T) {
 	list := []netip.Addr{aLocals[0].Addr(), netip.MustParseAddr("::ffff:10.2.0.1"), netip.MustParseAddr("2001:db8::1")}
 	for _, cfg := range []Config{{}, {MaxStreams: 1}, {List: list, Adaptation: 7}, {ReceiveBuffer: 1}, {ReceiveBuffer: 1499}, {ReceiveBuffer: -1}} {
@@ -103,7 +104,7 @@ func fmtSetupParams(t *testing.T, params []byte, addrs int) {
 
 // 3.3.2, 3.3.3: flags that are set in INIT and INIT ACK mean nothing.
 //
-//rfc:9260 3.3.2 3.3.3
+//rfc:9260 3.3.2-5 3.3.3-3
 func TestRFC9260FormatFlagsIgnored(t *testing.T) {
 	s := newRFCSetup(t)
 	s.send("4000>5000 tag=00000000 INIT{flags=ff tag=%08x rwnd=65536 os=10 is=10 tsn=100}", rfcTag)
@@ -119,7 +120,7 @@ func TestRFC9260FormatFlagsIgnored(t *testing.T) {
 
 // 3.3.2: an INIT with a small window or without streams is refused with its own tag and harms no association.
 //
-//rfc:9260 3.3.2
+//rfc:9260 3.3.2-9 3.3.2-12 3.3.2-14
 func TestRFC9260FormatBadInitHarmsNothing(t *testing.T) {
 	rfcEach(t, rfcAll, func(s *rfcSetup, p rfcPlace) {
 		before := s.snap()
@@ -134,7 +135,7 @@ func TestRFC9260FormatBadInitHarmsNothing(t *testing.T) {
 
 // 3.3.2, 3.3.3: once the user has read everything, the window is that of the INIT or INIT ACK again.
 //
-//rfc:9260 3.3.2 3.3.3
+//rfc:9260 3.3.2-10 3.3.3-10
 func TestRFC9260FormatWindowIsKept(t *testing.T) {
 	for _, opener := range []string{"peer", "L"} {
 		s := newRFCSetup(t)
@@ -169,7 +170,7 @@ func TestRFC9260FormatWindowIsKept(t *testing.T) {
 
 // 3.3.2, 3.3.3: the first TSN is random over the whole range.
 //
-//rfc:9260 3.3.2 3.3.3
+//rfc:9260 3.3.2-15 3.3.3-17
 func TestRFC9260FormatFirstTSNIsRandom(t *testing.T) {
 	const draws = 256
 	s := newRFCSetup(t)
@@ -196,7 +197,7 @@ func TestRFC9260FormatFirstTSNIsRandom(t *testing.T) {
 // 3.3.2.1.2, 3.3.3: a peer that lists no address, and for which the user permits none, is sent nothing but to where its
 // INIT or INIT ACK came from, even when that is dead.
 //
-//rfc:9260 3.3.2.1.2 3.3.3
+//rfc:9260 3.3.2.1.2-2 3.3.3-20
 func TestRFC9260FormatOnlyTheSource(t *testing.T) {
 	n := newPair(t, Config{}, Config{})
 	n.a.assoc = n.a.ep.Dial(n.now, []Pair{onPath1}, 4000, 5000)
@@ -219,7 +220,7 @@ func TestRFC9260FormatOnlyTheSource(t *testing.T) {
 // 3.3.3: an INIT ACK with a host name, without streams or with tag 0 ends the attempt. The ABORT has the tag of the INIT
 // ACK or, when that is 0, L's own with the T bit.
 //
-//rfc:9260 3.3.2.1.4 3.3.3
+//rfc:9260 3.3.2.1.4-2 3.3.3-2 3.3.3-6 3.3.3-12 3.3.3-15
 func TestRFC9260FormatUselessInitAck(t *testing.T) {
 	for _, c := range []struct {
 		fields string
@@ -252,7 +253,7 @@ func TestRFC9260FormatUselessInitAck(t *testing.T) {
 
 // 3.3.3: an INIT ACK with a small window is refused with its own tag, but the attempt goes on.
 //
-//rfc:9260 3.3.3
+//rfc:9260 3.3.3-9
 func TestRFC9260FormatSmallWindowInInitAck(t *testing.T) {
 	s := newRFCSetup(t)
 	p := s.reach("COOKIE-WAIT")
@@ -271,7 +272,7 @@ func TestRFC9260FormatSmallWindowInInitAck(t *testing.T) {
 
 // 3.3.3: the INIT ACK asks for no more streams than the INIT accepts.
 //
-//rfc:9260 3.3.3
+//rfc:9260 3.3.3-11
 func TestRFC9260FormatStreamsOfInitAck(t *testing.T) {
 	for accepts, want := range map[int]uint16{1: 1, 3: 3, defaultStreams + 1: defaultStreams, 65535: defaultStreams} {
 		s := newRFCSetup(t)
@@ -284,7 +285,7 @@ func TestRFC9260FormatStreamsOfInitAck(t *testing.T) {
 
 // 3.3.3: an INIT ACK may be larger than 1,500 octets: its cookie returns whole.
 //
-//rfc:9260 3.3.3 3.3.11
+//rfc:9260 3.3.3-18 3.3.11-2
 func TestRFC9260FormatLargeInitAck(t *testing.T) {
 	s := newRFCSetup(t)
 	p := s.reach("COOKIE-WAIT")
@@ -299,7 +300,7 @@ func TestRFC9260FormatLargeInitAck(t *testing.T) {
 
 // 3.3.2.1.5: that the peer claims to know host names is passed over.
 //
-//rfc:9260 3.3.2.1.5
+//rfc:9260 3.3.2.1.5-1
 func TestRFC9260FormatSupportedAddrTypes(t *testing.T) {
 	s := newRFCSetup(t)
 	ack := s.open(rfcTag, rfcTSN, " p000c=000b00050006")

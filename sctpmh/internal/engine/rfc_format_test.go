@@ -47,7 +47,7 @@ func fmtBegin(s *side, tsn wire.TSN) {
 
 // 1.6: TSN 0 follows TSN 2^32-1, and neither acknowledgement nor repair of losses suffers from the wrap.
 //
-//rfc:9260 1.6
+//rfc:9260 1.6-1 1.6-2 1.6-4
 func TestRFC9260FormatTSNWraps(t *testing.T) {
 	n := newPair(t, Config{}, Config{})
 	n.connect()
@@ -73,7 +73,7 @@ func TestRFC9260FormatTSNWraps(t *testing.T) {
 
 // 1.6: stream sequence number 0 follows 65535, also when messages overtake each other.
 //
-//rfc:9260 1.6
+//rfc:9260 1.6-5
 func TestRFC9260FormatSSNWraps(t *testing.T) {
 	const first = 1<<16 - 20
 	n := newPair(t, Config{}, Config{})
@@ -132,7 +132,7 @@ func fmtLife(t *testing.T) *pair {
 
 // 3: INIT, INIT ACK and SHUTDOWN COMPLETE are alone in their packets, and no other port is used than the two.
 //
-//rfc:9260 3 3.1
+//rfc:9260 3-1
 func TestRFC9260FormatAlone(t *testing.T) {
 	alone := map[wire.ChunkType]int{wire.TypeInit: 0, wire.TypeInitAck: 0, wire.TypeShutdownComplete: 0}
 	for _, p := range fmtLife(t).seen {
@@ -166,7 +166,7 @@ func TestRFC9260FormatAlone(t *testing.T) {
 // 3.3.11, 3.3.12: COOKIE ECHO leads its packet and comes before all DATA of the end that dials; COOKIE ACK comes before
 // all DATA and SACKs of the other.
 //
-//rfc:9260 3.2.2 3.3.11 3.3.12
+//rfc:9260 3.2.2-3 3.3.11-1 3.3.12-1
 func TestRFC9260FormatCookiesComeFirst(t *testing.T) {
 	met := map[wire.ChunkType]bool{}
 	for _, p := range fmtLife(t).seen {
@@ -187,7 +187,7 @@ func TestRFC9260FormatCookiesComeFirst(t *testing.T) {
 
 // 3.1: neither port is ever 0: such a packet gets no answer, and a port that the user does not name is drawn.
 //
-//rfc:9260 3.1
+//rfc:9260 3.1-1 3.1-2
 func TestRFC9260FormatPorts(t *testing.T) {
 	for _, ports := range []string{"0>5000", "4000>0", "0>0"} {
 		s := newRFCSetup(t)
@@ -207,7 +207,7 @@ func TestRFC9260FormatPorts(t *testing.T) {
 // 3.3.1: fragments have consecutive TSNs, the same stream, SSN, PPID and U bit; B marks the first, E the last, both a
 // message in one piece; none is empty.
 //
-//rfc:9260 3.3.1
+//rfc:9260 3.3.1-4 3.3.1-5 3.3.1-6 3.3.1-7 3.3.1-11 3.3.1-12 3.3.1-13
 func TestRFC9260FormatFragments(t *testing.T) {
 	n := newPair(t, Config{}, Config{})
 	n.connect()
@@ -246,7 +246,7 @@ func TestRFC9260FormatFragments(t *testing.T) {
 
 // 3.3.1: unordered messages pass those that wait for a lost one, and their SSNs mean nothing.
 //
-//rfc:9260 3.3.1
+//rfc:9260 3.3.1-2 3.3.1-3
 func TestRFC9260FormatUnordered(t *testing.T) {
 	s := newRFCSetup(t)
 	p := s.reach("ESTABLISHED")
@@ -265,7 +265,7 @@ func TestRFC9260FormatUnordered(t *testing.T) {
 
 // 3.3.4: the SACK of the RFC's figure. Reports never touch one another: a chunk between two joins them.
 //
-//rfc:9260 3.3.4
+//rfc:9260 3.3.4-2 3.3.4-3
 func TestRFC9260FormatSackFigure(t *testing.T) {
 	s := newRFCSetup(t)
 	s.ep = NewEndpoint(s.now, Config{Port: 5000, Locals: bLocals, Accept: true, ReceiveBuffer: 4660}, rand.NewPCG(5, 6))
@@ -290,7 +290,7 @@ func TestRFC9260FormatSackFigure(t *testing.T) {
 
 // 3.3.5: each path is proved by a random number of its own of 64 bits, all of which are random.
 //
-//rfc:9260 3.3.5 5.4
+//rfc:9260 3.3.5-3
 func TestRFC9260FormatNonce(t *testing.T) {
 	a := established(t)
 	nonces, every, none := map[string]bool{}, ^uint64(0), uint64(0)
@@ -321,7 +321,7 @@ func TestRFC9260FormatNonce(t *testing.T) {
 
 // 3.3.6: a HEARTBEAT is answered with what it carried, octet for octet, to where it came from.
 //
-//rfc:9260 3.3.6 8.3
+//rfc:9260 3.3.6-1 3.3.6-2 8.3-8
 func TestRFC9260FormatHeartbeatInfoReturns(t *testing.T) {
 	s := newRFCSetup(t)
 	p := s.reach("ESTABLISHED")
@@ -343,7 +343,7 @@ func TestRFC9260FormatHeartbeatInfoReturns(t *testing.T) {
 
 // 3.3.7: an ABORT shares its packet with no DATA, and is the last chunk in it.
 //
-//rfc:9260 3.3.7
+//rfc:9260 3.3.7-1 3.3.7-2
 func TestRFC9260FormatAbortIsLast(t *testing.T) {
 	s := newRFCSetup(t)
 	s.reach("ESTABLISHED")
@@ -369,7 +369,7 @@ func TestRFC9260FormatAbortIsLast(t *testing.T) {
 
 // 3.3.7: an ABORT whose causes are malformed is dropped without a word.
 //
-//rfc:9260 3.3.7
+//rfc:9260 3.3.7-3
 func TestRFC9260FormatMalformedAbort(t *testing.T) {
 	rfcEach(t, append([]string{"CLOSED"}, rfcAll...), func(s *rfcSetup, p rfcPlace) {
 		for _, value := range []string{"00", "000c00", "000c0003", "000c0000", "000c0009", "000c00ff00", "000c0004000c00ff"} {
@@ -381,7 +381,7 @@ func TestRFC9260FormatMalformedAbort(t *testing.T) {
 
 // 3.3.8: SHUTDOWN has no gap reports, which takes back none: a chunk that a SACK reported is not sent again.
 //
-//rfc:9260 3.3.8
+//rfc:9260 3.3.8-2
 func TestRFC9260FormatShutdownTakesNothingBack(t *testing.T) {
 	s := newRFCSetup(t)
 	p := s.reach("ESTABLISHED")

@@ -315,7 +315,7 @@ func TestRFC9260PathsT3RestartBesideAnother(t *testing.T) {
 // 8.3: the answer comes at once, to where the question came from, and has all
 // of its parameters as they were, known or not.
 //
-//rfc:9260 8.3
+//rfc:9260 8.3-8
 func TestHeartbeatAckRepeatsAll(t *testing.T) {
 	for _, value := range []string{"000100080a0b0c0d", "0001000700010200", "0001000c00010203040506078009000501000000"} {
 		s := newRFCSetup(t)

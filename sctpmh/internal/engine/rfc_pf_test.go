@@ -88,7 +88,7 @@ func pfSent(n *pair, i int, typ wire.ChunkType, from Time) (at []Time) {
 
 // 3.2 (1): the first timeout, of data or of a heartbeat, makes a path potentially failed: PFMR is 0.
 //
-//rfc:7829 3.2
+//rfc:7829 3.2-1
 func TestRFC7829FirstTimeout(t *testing.T) {
 	for _, data := range []bool{true, false} {
 		n := pfPair(t, 1, Config{})
@@ -108,7 +108,7 @@ func TestRFC7829FirstTimeout(t *testing.T) {
 
 // 3.2 (2): while another path is active, one in PF carries no data, neither new nor repeated, even if the user prefers it.
 //
-//rfc:7829 3.2
+//rfc:7829 3.2-2 3.2-3 3.2-4 3.2-5
 func TestRFC7829NoDataOverFailedPath(t *testing.T) {
 	for _, wish := range []string{"none", "before", "after"} {
 		n := pfPair(t, 2, Config{})
@@ -150,7 +150,7 @@ func pfArrived(n *pair, count int) {
 
 // 3.2 (2, 4), 4.1: to be chosen for data changes nothing of what is believed of a path, nor does sending over it.
 //
-//rfc:7829 3.2 4.1
+//rfc:7829 3.2-6 3.2-9 4.1-2
 func TestRFC7829ChoiceChangesNothing(t *testing.T) {
 	for _, st := range []PathState{Active, PotentiallyFailed, Inactive} {
 		n := pfPair(t, 3, Config{})
@@ -195,7 +195,7 @@ func pfText(p PathInfo) string {
 // 3.2 (4): with no path active, data takes one in PF and none that is inactive, also if only an address that is no longer
 // permitted is left to it.
 //
-//rfc:7829 3.2
+//rfc:7829 3.2-7
 func TestRFC7829FailedBeforeInactive(t *testing.T) {
 	for _, withdrawn := range []bool{false, true} {
 		n := pfPair(t, 2, Config{PathMaxRetrans: 3, AssocMaxRetrans: 50})
@@ -222,7 +222,7 @@ func TestRFC7829FailedBeforeInactive(t *testing.T) {
 
 // 3.2 (4): among paths in PF data takes one with the fewest errors in a row, so that it alternates.
 //
-//rfc:7829 3.2
+//rfc:7829 3.2-8
 func TestRFC7829FewestErrors(t *testing.T) {
 	n := pfPair(t, 3, Config{})
 	pfCut(n, 3)
@@ -254,7 +254,7 @@ func pfAll(n *pair, st PathState) bool {
 
 // 3.2 (5): HEARTBEATs over a path in PF follow each other by the timeout; HB.interval does not count there.
 //
-//rfc:7829 3.2
+//rfc:7829 3.2-10 3.2-11
 func TestRFC7829ProbesIgnoreTheInterval(t *testing.T) {
 	n := pfPair(t, 2, Config{HeartbeatInterval: time.Hour})
 	pfCut(n, 1)
@@ -281,7 +281,7 @@ func TestRFC7829ProbesIgnoreTheInterval(t *testing.T) {
 
 // 3.2 (6): a HEARTBEAT ACK clears the errors of a path in PF and makes it active again; the user hears of both changes.
 //
-//rfc:7829 3.2
+//rfc:7829 3.2-13 3.2-18
 func TestRFC7829HeartbeatAckRevives(t *testing.T) {
 	n := pfPair(t, 2, Config{})
 	from := n.now
@@ -312,7 +312,7 @@ func TestRFC7829HeartbeatAckRevives(t *testing.T) {
 
 // 3.2 (6): a path that is back begins with the window that its timeout left, one packet, and slow start.
 //
-//rfc:7829 3.2
+//rfc:7829 3.2-14
 func TestRFC7829WindowAfterReturn(t *testing.T) {
 	n := pfPair(t, 2, Config{})
 	n.a.assoc.SetPrimary(n.now, onPath1)
@@ -347,7 +347,7 @@ func TestRFC7829WindowAfterReturn(t *testing.T) {
 
 // 3.2 (8): the user hears that a path became inactive; from then on HB.interval counts.
 //
-//rfc:7829 3.2
+//rfc:7829 3.2-15
 func TestRFC7829InactiveIsProbedSeldom(t *testing.T) {
 	n := pfPair(t, 2, Config{PathMaxRetrans: 2})
 	pfCut(n, 2)
@@ -379,7 +379,7 @@ func pfMute(n *pair, shut *bool) {
 // 3.2 (7, 9): the acknowledgement of a chunk that took several paths proves none of them, that of one which took a single
 // path proves that.
 //
-//rfc:7829 3.2
+//rfc:7829 3.2-16 3.2-17
 func TestRFC7829AckOfAScatteredChunk(t *testing.T) {
 	for st, limit := range map[PathState]int{PotentiallyFailed: 8, Inactive: 1} {
 		n := pfPair(t, 2, Config{PathMaxRetrans: limit, AssocMaxRetrans: 50})
@@ -412,7 +412,7 @@ func TestRFC7829AckOfAScatteredChunk(t *testing.T) {
 
 // 3.2 (9): so does that of a chunk which was repeated, but over the same path.
 //
-//rfc:7829 3.2
+//rfc:7829 3.2-17
 func TestRFC7829AckOfARepeatedChunk(t *testing.T) {
 	n := pfPair(t, 1, Config{})
 	shut := true
@@ -430,7 +430,7 @@ func TestRFC7829AckOfARepeatedChunk(t *testing.T) {
 // 4.1: with all paths inactive data is still tried, over one with the fewest errors; that changes neither state nor count,
 // and all arrives once one path is back.
 //
-//rfc:7829 4 4.1
+//rfc:7829 4-1 4.1-1 4.1-2 4.1-3
 func TestRFC7829Dormant(t *testing.T) {
 	n := pfPair(t, 3, Config{PathMaxRetrans: 2, AssocMaxRetrans: 200})
 	pfCut(n, 1, 2, 3)
@@ -469,8 +469,6 @@ func TestRFC7829Dormant(t *testing.T) {
 
 // 4.1: among equals the next path is one that was still heard when that of the last failure was not: it shares less with
 // it than its addresses may say.
-//
-//rfc:7829 4.1
 func TestRFC7829DormantDiverges(t *testing.T) {
 	n := newPair(t, Config{}, Config{})
 	n.a.ep.cfg.Locals = []netip.AddrPort{aLocals[0], aLocals[1], addrPort("10.1.0.3:5001")}
@@ -500,7 +498,7 @@ func TestRFC7829DormantDiverges(t *testing.T) {
 
 // 5 (3): a path that the user prefers gets the data back when it returns: the preference does not move by itself.
 //
-//rfc:7829 5
+//rfc:7829 5-8
 func TestRFC7829Switchback(t *testing.T) {
 	n := pfPair(t, 2, Config{})
 	n.a.assoc.SetPrimary(n.now, onPath1)

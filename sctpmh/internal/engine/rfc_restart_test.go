@@ -238,7 +238,7 @@ var (
 // 5.2.1: a colliding INIT is answered with the tag, TSN and stream numbers of L's own INIT, to the one address
 // that is both dialled and reported; L's state stays and its timer is left running.
 //
-//rfc:9260 5.2.1
+//rfc:9260 5.1-9 5.1-10 5.2.1-1 5.2.1-2 5.2.1-5 5.2.1-6 5.2.1-10 5.2.1-11
 func TestRFC9260RestartInitCollisionAnswer(t *testing.T) {
 	timer := map[string]string{"COOKIE-WAIT": "INIT", "COOKIE-ECHOED": "COOKIE-ECHO"}
 	rfcEach(t, []string{"COOKIE-WAIT", "COOKIE-ECHOED"}, func(s *rfcSetup, p rfcPlace) {
@@ -259,7 +259,7 @@ func TestRFC9260RestartInitCollisionAnswer(t *testing.T) {
 
 // 5.2.1: the answer offers no other window or stream numbers than L's INIT did (bounded by the peer's limits).
 //
-//rfc:9260 5.2.1
+//rfc:9260 5.2.1-1
 func TestRFC9260RestartInitCollisionSameParameters(t *testing.T) {
 	s := newRFCSetup(t)
 	s.dial()
@@ -273,7 +273,7 @@ func TestRFC9260RestartInitCollisionSameParameters(t *testing.T) {
 
 // 5.2.1: in COOKIE-WAIT an INIT may list more addresses; the answer goes only to the dialled one.
 //
-//rfc:9260 5.2.1
+//rfc:9260 5.2.1-2 5.2.1-4
 func TestRFC9260RestartCookieWaitMoreAddresses(t *testing.T) {
 	s := newRFCSetup(t)
 	p := s.reach("COOKIE-WAIT")
@@ -302,7 +302,7 @@ func (s *rfcSetup) refused(extra, tlv string) {
 // 5.2.1, 5.2.2: an INIT that adds addresses to a forming or existing association is refused by an ABORT with the
 // INIT's tag, the list (if any) holds just the added ones; the association stays as it is.
 //
-//rfc:9260 5.2.1 5.2.2 3.3.10.11
+//rfc:9260 5.2.1-7 5.2.1-8 5.2.2-2 5.2.2-3 5.2.2-9
 func TestRFC9260RestartNewAddress(t *testing.T) {
 	const v6 = "20010db8000000000000000000000001"
 	rfcEach(t, append([]string{"COOKIE-ECHOED"}, rfcRestartable...), func(s *rfcSetup, p rfcPlace) {
@@ -314,7 +314,7 @@ func TestRFC9260RestartNewAddress(t *testing.T) {
 
 // 5.2.2: an INIT with all, some or none of the known addresses adds nothing, so that the restart works.
 //
-//rfc:9260 5.2.2 5.2.4
+//rfc:9260 5.2.2-2
 func TestRFC9260RestartKnownAddresses(t *testing.T) {
 	for _, extra := range []string{"", " addr=10.1.0.1", " addr=10.2.0.1", " addr=10.2.0.1 addr=10.1.0.1"} {
 		t.Run(extra, func(t *testing.T) {
@@ -328,7 +328,7 @@ func TestRFC9260RestartKnownAddresses(t *testing.T) {
 
 // 5.2.2: an INIT for an association that is up gets an INIT-ACK with a new tag and a cookie; nothing else changes.
 //
-//rfc:9260 5.2.2
+//rfc:9260 5.2.2-1 5.2.2-6 5.2.2-7 5.2.2-9
 func TestRFC9260RestartUnexpectedInit(t *testing.T) {
 	rfcEach(t, rfcRestartable, func(s *rfcSetup, p rfcPlace) {
 		before := s.snap()
@@ -344,7 +344,7 @@ func TestRFC9260RestartUnexpectedInit(t *testing.T) {
 
 // 5.2.2: the other parameters of that INIT-ACK are those of the association.
 //
-//rfc:9260 5.2.2
+//rfc:9260 5.2.2-8
 func TestRFC9260RestartInitAckParameters(t *testing.T) {
 	s := newRFCSetup(t)
 	p := s.reach("ESTABLISHED")
@@ -356,7 +356,7 @@ func TestRFC9260RestartInitAckParameters(t *testing.T) {
 
 // 5.2.2: as long as no cookie came back, the old association works with its old tags and TSNs.
 //
-//rfc:9260 5.2.2
+//rfc:9260 5.2.2-9
 func TestRFC9260RestartInitLeavesAssociationUsable(t *testing.T) {
 	s := newRFCSetup(t)
 	p := s.reach("ESTABLISHED")
@@ -373,7 +373,7 @@ func TestRFC9260RestartInitLeavesAssociationUsable(t *testing.T) {
 // 5.2.4 A (X X M M): the peer restarted; L is ESTABLISHED with both new tags and the upper layer hears of a restart,
 // not of an end, whatever the state was.
 //
-//rfc:9260 5.2.4
+//rfc:9260 5.1.5-8 5.2.4-4
 func TestRFC9260RestartActionA(t *testing.T) {
 	rfcEach(t, rfcRestartable, func(s *rfcSetup, p rfcPlace) {
 		ack := s.ask(rfcNewTag, 9000, "")
@@ -387,7 +387,7 @@ func TestRFC9260RestartActionA(t *testing.T) {
 
 // 5.2.4 A: the same when L had opened the association; a peer can restart again and again.
 //
-//rfc:9260 5.2.4
+//rfc:9260 5.2.4-4
 func TestRFC9260RestartActionARepeated(t *testing.T) {
 	s := newRFCSetup(t)
 	s.dialled("ESTABLISHED", rfcTag)
@@ -398,8 +398,6 @@ func TestRFC9260RestartActionARepeated(t *testing.T) {
 }
 
 // 5.2.4 A: TSNs, stream sequence numbers and tags begin anew; packets with the old tag count no more.
-//
-//rfc:9260 5.2.4 8.5
 func TestRFC9260RestartActionAFresh(t *testing.T) {
 	s := newRFCSetup(t)
 	p := s.reach("ESTABLISHED")
@@ -422,8 +420,6 @@ func TestRFC9260RestartActionAFresh(t *testing.T) {
 }
 
 // 5.2.4 A: DATA behind the restarting COOKIE ECHO belongs to the new association.
-//
-//rfc:9260 5.2.4 5.1.5
 func TestRFC9260RestartActionAWithData(t *testing.T) {
 	s := newRFCSetup(t)
 	s.reach("ESTABLISHED")
@@ -438,7 +434,7 @@ func TestRFC9260RestartActionAWithData(t *testing.T) {
 
 // 5.2.4 A in SHUTDOWN-ACK-SENT: no new association, the SHUTDOWN ACK again and an ERROR with cause 10.
 //
-//rfc:9260 5.2.4 3.3.10.10
+//rfc:9260 5.2.4-6
 func TestRFC9260RestartActionAShutdownAckSent(t *testing.T) {
 	s := newRFCSetup(t)
 	p := s.reach("ESTABLISHED")
@@ -475,7 +471,7 @@ type rfcTable12 struct {
 
 // 5.2.4 B (M X, M 0): L takes the peer's tag from the cookie, keeps its own, is ESTABLISHED, stops T1, sends COOKIE ACK.
 //
-//rfc:9260 5.2.4
+//rfc:9260 5.1.5-8 5.2.1-10 5.2.4-7
 func TestRFC9260RestartActionB(t *testing.T) {
 	for _, c := range []rfcTable12{
 		{"M0 COOKIE-WAIT", "COOKIE-WAIT", nil}, {"MX both in COOKIE-ECHOED", "COOKIE-ECHOED", nil},
@@ -541,7 +537,7 @@ func (s *rfcSetup) early(state string, tag uint32) seen {
 
 // 5.2.4 C (X M 0 0) and all that Table 12 does not list: the cookie is dropped without a word, states and timers stay.
 //
-//rfc:9260 5.2.4
+//rfc:9260 5.1.5-8 5.2.4-3 5.2.4-8 5.2.4-9
 func TestRFC9260RestartCookieDropped(t *testing.T) {
 	for _, c := range []rfcTable12{
 		{"C late cookie", "COOKIE-ECHOED", func(s *rfcSetup) seen { return s.early("COOKIE-ECHOED", rfcTag) }},

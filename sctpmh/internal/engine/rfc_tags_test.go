@@ -30,7 +30,7 @@ func rfcOrdinary(p rfcPlace) []string {
 // 8.5: a packet whose tag is not L's own is dropped without a word and without effect, in each state; the peer's tag
 // and 0 are as wrong as any other.
 //
-//rfc:9260 8.5 8.5.1
+//rfc:9260 3.3.2-6 3.3.3-4 8.5-2 8.5-3
 func TestRFC9260TagsWrong(t *testing.T) {
 	rfcEach(t, rfcAll, func(s *rfcSetup, p rfcPlace) {
 		for _, chunk := range rfcOrdinary(p) {
@@ -46,7 +46,7 @@ func TestRFC9260TagsWrong(t *testing.T) {
 
 // 8.5: a wrong tag does not touch timers or buffers either: afterwards the association is as usable as before.
 //
-//rfc:9260 8.5
+//rfc:9260 8.5-2 8.5-3
 func TestRFC9260TagsWrongThenRight(t *testing.T) {
 	s := newRFCSetup(t)
 	p := s.reach("ESTABLISHED")
@@ -58,7 +58,7 @@ func TestRFC9260TagsWrongThenRight(t *testing.T) {
 
 // 8.5: T1-init and T1-cookie go on after answers with a wrong tag.
 //
-//rfc:9260 8.5 5.1
+//rfc:9260 8.5-3
 func TestRFC9260TagsWrongLeavesT1(t *testing.T) {
 	timer := map[string]string{"COOKIE-WAIT": "INIT", "COOKIE-ECHOED": "COOKIE-ECHO"}
 	rfcEach(t, []string{"COOKIE-WAIT", "COOKIE-ECHOED"}, func(s *rfcSetup, p rfcPlace) {
@@ -73,7 +73,7 @@ func TestRFC9260TagsWrongLeavesT1(t *testing.T) {
 
 // 8.5: each packet that L sends in an association carries the tag of the peer's INIT or INIT ACK.
 //
-//rfc:9260 8.5 3.3.2 3.3.3
+//rfc:9260 3.1-3 3.3.2-6 3.3.3-4 5.1-1 8.5-1
 func TestRFC9260TagsSent(t *testing.T) {
 	for _, opener := range []string{"peer", "L"} {
 		t.Run(opener, func(t *testing.T) {
@@ -105,7 +105,7 @@ func TestRFC9260TagsSent(t *testing.T) {
 // 8.5.1 A: L's INIT travels alone with tag 0.
 // 8.5.1 D: COOKIE ECHO carries the tag of the INIT ACK.
 //
-//rfc:9260 8.5.1 5.1
+//rfc:9260 3.1-4 5.1-9 5.1-10 8.5.1-1 8.5.1-12 12.3-1
 func TestRFC9260TagsOfInitAndCookieEcho(t *testing.T) {
 	s := newRFCSetup(t)
 	s.dial()
@@ -120,7 +120,7 @@ func TestRFC9260TagsOfInitAndCookieEcho(t *testing.T) {
 
 // 8.5.1 A: tag 0 is only for an INIT that is alone; all else with tag 0 is dropped without a word.
 //
-//rfc:9260 8.5.1 5.1
+//rfc:9260 8.5.1-2 8.5.1-3 12.3-2
 func TestRFC9260TagsZero(t *testing.T) {
 	rfcEach(t, append([]string{"CLOSED"}, rfcAll...), func(s *rfcSetup, p rfcPlace) {
 		others := append(rfcOrdinary(p), "ABORT{}", "ABORT{flags=T}", "SHUTDOWN-COMPLETE{}", "SHUTDOWN-COMPLETE{flags=T}")
@@ -136,7 +136,7 @@ func TestRFC9260TagsZero(t *testing.T) {
 
 // 8.5.1 A, 12.3: an INIT with another tag than 0 changes nothing, whatever the tag, and is not answered.
 //
-//rfc:9260 8.5.1 8.4
+//rfc:9260 3.1-4
 func TestRFC9260TagsInitNotZero(t *testing.T) {
 	rfcEach(t, append([]string{"CLOSED"}, rfcAll...), func(s *rfcSetup, p rfcPlace) {
 		before := s.snap()
@@ -168,7 +168,7 @@ func rfcRefused(p rfcPlace) []rfcTagged {
 
 // 8.5.1 B: ABORT counts with L's tag and no T bit, or with the peer's tag and the T bit; L never answers it.
 //
-//rfc:9260 8.5.1 9.1
+//rfc:9260 3.3.7-4 8.5.1-6 9.1-5 9.1-6
 func TestRFC9260TagsAbortAccepted(t *testing.T) {
 	for i := range 2 {
 		rfcEach(t, rfcAll, func(s *rfcSetup, p rfcPlace) {
@@ -188,7 +188,7 @@ func TestRFC9260TagsAbortAccepted(t *testing.T) {
 
 // 8.5.1 B: any other mix of tag and T bit is dropped; in COOKIE-WAIT the unknown peer's tag is not 0.
 //
-//rfc:9260 8.5.1
+//rfc:9260 3.3.7-4 8.5.1-7 9.1-5
 func TestRFC9260TagsAbortRefused(t *testing.T) {
 	rfcEach(t, rfcAll, func(s *rfcSetup, p rfcPlace) {
 		for _, a := range rfcRefused(p) {
@@ -199,7 +199,7 @@ func TestRFC9260TagsAbortRefused(t *testing.T) {
 
 // 8.5.1 B, 9.1: L's own ABORT carries the peer's tag, no T bit, no DATA and says that the user wanted it.
 //
-//rfc:9260 8.5.1 9.1
+//rfc:9260 8.5.1-4 9.1-1 9.1-2 9.1-3
 func TestRFC9260TagsAbortSent(t *testing.T) {
 	rfcEach(t, rfcLate, func(s *rfcSetup, p rfcPlace) {
 		s.abort()
@@ -214,7 +214,7 @@ func TestRFC9260TagsAbortSent(t *testing.T) {
 
 // 8.5.1 C: in SHUTDOWN-ACK-SENT, SHUTDOWN COMPLETE counts with L's tag, or with the peer's tag and the T bit.
 //
-//rfc:9260 8.5.1 9.2
+//rfc:9260 8.5.1-10 9.2-19
 func TestRFC9260TagsShutdownComplete(t *testing.T) {
 	for i := range 2 {
 		s := newRFCSetup(t)
@@ -232,7 +232,7 @@ func TestRFC9260TagsShutdownComplete(t *testing.T) {
 
 // 8.5.1 C: in any other state it is ignored, even with the right tag.
 //
-//rfc:9260 8.5.1 9.2
+//rfc:9260 8.5.1-11 9.2-18
 func TestRFC9260TagsShutdownCompleteElsewhere(t *testing.T) {
 	for _, state := range rfcAll {
 		if state == "SHUTDOWN-ACK-SENT" {
@@ -248,7 +248,7 @@ func TestRFC9260TagsShutdownCompleteElsewhere(t *testing.T) {
 
 // 8.5.1 C: with an association, L's SHUTDOWN COMPLETE carries the peer's tag and no T bit.
 //
-//rfc:9260 8.5.1 9.2
+//rfc:9260 3.3.13-1 8.5.1-8 9.2-17 9.2-26
 func TestRFC9260TagsShutdownCompleteSent(t *testing.T) {
 	rfcEach(t, []string{"SHUTDOWN-SENT", "SHUTDOWN-ACK-SENT"}, func(s *rfcSetup, p rfcPlace) {
 		s.send("4000>5000 tag=%08x SHUTDOWN-ACK{}", p.local)
@@ -259,8 +259,6 @@ func TestRFC9260TagsShutdownCompleteSent(t *testing.T) {
 }
 
 // 8.5, 8.5.1 E: SHUTDOWN ACK with a wrong tag ends nothing.
-//
-//rfc:9260 8.5 8.5.1
 func TestRFC9260TagsShutdownAckWrong(t *testing.T) {
 	rfcEach(t, rfcLate, func(s *rfcSetup, p rfcPlace) {
 		for _, tag := range []uint32{p.local ^ 1, p.peer, 0} {
@@ -275,7 +273,7 @@ func TestRFC9260TagsShutdownAckWrong(t *testing.T) {
 // 8.5.1 E, 9.2: in COOKIE-WAIT and COOKIE-ECHOED, SHUTDOWN ACK is out of the blue: a lone SHUTDOWN COMPLETE reflects its
 // tag; state and T1 stay.
 //
-//rfc:9260 8.5.1 8.4 9.2
+//rfc:9260 3.1-5 8.5.1-9 8.5.1-13 9.2-23
 func TestRFC9260TagsShutdownAckDuringSetup(t *testing.T) {
 	timer := map[string]string{"COOKIE-WAIT": "INIT", "COOKIE-ECHOED": "COOKIE-ECHO"}
 	rfcEach(t, []string{"COOKIE-WAIT", "COOKIE-ECHOED"}, func(s *rfcSetup, p rfcPlace) {
@@ -294,7 +292,7 @@ func TestRFC9260TagsShutdownAckDuringSetup(t *testing.T) {
 
 // 9.2: SHUTDOWN in COOKIE-WAIT and COOKIE-ECHOED is dropped, even with the right tag.
 //
-//rfc:9260 9.2
+//rfc:9260 9.2-24
 func TestRFC9260TagsShutdownDuringSetup(t *testing.T) {
 	rfcEach(t, []string{"COOKIE-WAIT", "COOKIE-ECHOED"}, func(s *rfcSetup, p rfcPlace) {
 		s.silent("4000>5000 tag=%08x SHUTDOWN{cum=%d}", p.local, p.ltsn-1)
@@ -302,8 +300,6 @@ func TestRFC9260TagsShutdownDuringSetup(t *testing.T) {
 }
 
 // 8.5.1 D: COOKIE ECHO whose tag is not the cookie's changes nothing, with an association too.
-//
-//rfc:9260 8.5.1 5.1.5 5.2.4
 func TestRFC9260TagsCookieEchoWrong(t *testing.T) {
 	rfcEach(t, append([]string{"CLOSED", "COOKIE-WAIT", "COOKIE-ECHOED"}, rfcRestartable...), func(s *rfcSetup, p rfcPlace) {
 		ack := s.ask(rfcNewTag, 9000, "")
@@ -362,7 +358,8 @@ var rfcBlue = []struct{ chunks, answer string }{
 // 8.4: what L answers when it knows no association: nothing to ABORT, SHUTDOWN COMPLETE, COOKIE ACK, stale cookie ERROR
 // and bad cookies, SHUTDOWN COMPLETE to SHUTDOWN ACK, else ABORT; answers reflect the tag and have the T bit.
 //
-//rfc:9260 8.4 8.5.1
+//rfc:9260 3.1-5 3.3.7-3 3.3.7-4 3.3.7-5 3.3.13-2 6-3 6-6 8.4-2 8.4-6 8.4-7 8.4-8 8.4-9 8.4-10 8.4-11 8.4-12
+//rfc:9260 8.5.1-5 8.5.1-9
 func TestRFC9260TagsOutOfTheBlue(t *testing.T) {
 	for _, c := range rfcBlue {
 		t.Run(c.chunks, func(t *testing.T) { newRFCSetup(t).blue("4000>5000", 0x5e5e5e5e, c.chunks, c.answer) })
@@ -372,7 +369,7 @@ func TestRFC9260TagsOutOfTheBlue(t *testing.T) {
 // 8.4: packets for a port where nobody listens, or from another port than the association's, are out of the blue
 // while there is an association, which they leave alone.
 //
-//rfc:9260 8.4
+//rfc:9260 8.4-2 8.4-6 8.4-7 8.4-8 8.4-9 8.4-10 8.4-11 8.4-12 8.5.1-5
 func TestRFC9260TagsOutOfTheBlueOtherPort(t *testing.T) {
 	for _, ports := range []string{"4000>5001", "4001>5000"} {
 		for _, c := range rfcBlue {
@@ -386,7 +383,7 @@ func TestRFC9260TagsOutOfTheBlueOtherPort(t *testing.T) {
 
 // 8.4: once an association has ended, its packets are out of the blue.
 //
-//rfc:9260 8.4
+//rfc:9260 8.4-2 8.4-6 8.4-7 8.4-8 8.4-9 8.4-10 8.4-11 8.4-12 8.5.1-5
 func TestRFC9260TagsOutOfTheBlueAfterEnd(t *testing.T) {
 	for _, c := range rfcBlue {
 		t.Run(c.chunks, func(t *testing.T) {
@@ -401,7 +398,7 @@ func TestRFC9260TagsOutOfTheBlueAfterEnd(t *testing.T) {
 
 // 8.4 rule 3: an INIT that L cannot take is answered by an ABORT with its Initiate Tag and without the T bit.
 //
-//rfc:9260 8.4 5.1 3.3.2
+//rfc:9260 3.3.2-3 3.3.2-9 3.3.2-12 3.3.2-14 5.1-17 8.4-4 8.5.1-4 12.2.4.1-1
 func TestRFC9260TagsInitRejected(t *testing.T) {
 	for _, fields := range []string{"rwnd=65536 os=0 is=10 tsn=1", "rwnd=65536 os=10 is=0 tsn=1", "rwnd=1499 os=10 is=10 tsn=1",
 		"rwnd=65536 os=10 is=10 tsn=1 p000b=6c6f63616c00"} {
@@ -417,7 +414,7 @@ func TestRFC9260TagsInitRejected(t *testing.T) {
 
 // 3.3.2: an INIT with Initiate Tag 0 is dropped without a word.
 //
-//rfc:9260 3.3.2
+//rfc:9260 3.3.2-7
 func TestRFC9260TagsInitiateTagZero(t *testing.T) {
 	rfcEach(t, append([]string{"CLOSED", "COOKIE-WAIT", "COOKIE-ECHOED"}, rfcRestartable...), func(s *rfcSetup, p rfcPlace) {
 		s.silent("4000>5000 tag=00000000 INIT{tag=00000000 rwnd=65536 os=10 is=10 tsn=9000}")
@@ -426,7 +423,7 @@ func TestRFC9260TagsInitiateTagZero(t *testing.T) {
 
 // 5.2.3: INIT ACK outside of COOKIE-WAIT is dropped, well-formed or not.
 //
-//rfc:9260 5.2.3 3.3.3
+//rfc:9260 3.3.3-7 3.3.3-13 3.3.3-16 5.2.3-1
 func TestRFC9260RestartUnexpectedInitAck(t *testing.T) {
 	rfcEach(t, append([]string{"COOKIE-ECHOED"}, rfcLate...), func(s *rfcSetup, p rfcPlace) {
 		for _, f := range []string{
@@ -441,7 +438,7 @@ func TestRFC9260RestartUnexpectedInitAck(t *testing.T) {
 
 // 9.2, 5.2.2: in SHUTDOWN-ACK-SENT an INIT is dropped and the SHUTDOWN ACK repeated.
 //
-//rfc:9260 5.2.2 9.2
+//rfc:9260 9.2-22
 func TestRFC9260RestartInitInShutdownAckSent(t *testing.T) {
 	s := newRFCSetup(t)
 	s.reach("SHUTDOWN-ACK-SENT")

@@ -1,260 +1,309 @@
 package engine
 
 import (
-	"encoding/binary"
 	"fmt"
-	"math/rand/v2"
 	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/sctpmh/mh/internal/netsim"
-	"github.com/sctpmh/mh/sctpmh/internal/wire"
 )
 
-// simNode is an endpoint with one association and its user, as a node of a
-// simulated network.
+// simNode is an endpoint with its driver and its user, as a node of a
+// simulated network. The driver does what package sctpmh does; what the user
+// does is in sim_user_test.go.
 type simNode struct {
 	name   string
 	ep     *Endpoint
-	assoc  *Assoc
-	former []*Assoc // those whose dialer has begun again
+	assoc  *Assoc   // the user's
+	former []*Assoc // those that another one took the place of
+	table  simTable
+	ports  [2]uint16 // ours, the peer's
+	pairs  []Pair    // where it dials
 	permit []netip.Addr
+	silent []netip.Addr // permitted addresses of nobody
+	gone   []netip.Addr // local addresses that have no way out
+	clock  Time         // when the user ran last
 
 	plan     []simMessage // to be sent, in order of time
 	next     int
-	shutdown bool // shut down when everything is sent and received
-	want     *simNode
+	cut      int      // with ended: how much of the plan is sent at all
+	ended    bool     // the peer has shut down
+	shutdown bool     // shut down when everything is sent and received
+	hasty    bool     // shut down when everything is sent
+	deaf     simSpan  // takes no messages
+	want     *simNode // the peer
 	got      received
 	up, down bool // established, closed
 	err      error
-	failures int
-	broken   error // an invariant that does not hold
+
+	record simRecord
+	paths  []PathInfo // scratch
+	broken error      // an invariant that does not hold
 }
 
-// simMessage is a message of the plan. Its octets follow from its number.
-type simMessage struct {
-	at     Time
-	number int
-	msg    Message
+// simRecord is what happened at a node.
+type simRecord struct {
+	ends       []simEnd
+	failures   int
+	dialed     int
+	made       int // associations that the peer made
+	up         int // EventEstablished, of all of them
+	bothered   []bothered
+	blackHoles uint64
+	probes     uint64
 }
 
-// received checks that everything arrives once and in order.
-type received struct {
-	ordered   map[wire.StreamID]int // how many of a stream's
-	unordered map[int]bool
-	count     int
+// simEnd is the end of one association.
+type simEnd struct {
+	assoc *Assoc
+	up    bool
+	err   error
 }
 
-// payload returns the octets of message number of a node: the number, as far
-// as it fits, then a pattern.
-func payload(number, size int) []byte {
-	b := make([]byte, size)
-	var id [4]byte
-	binary.BigEndian.PutUint32(id[:], uint32(number))
-	copy(b, id[:])
-	for i := 4; i < size; i++ {
-		b[i] = byte(number*31 + i*7)
-	}
-	return b
-}
-
+// Deliver does what the readers of package sctpmh and their endpoint do.
 func (s *simNode) Deliver(now netsim.Time, p netsim.Packet) {
 	on := Pair{Local: p.Dst, Remote: p.Src}
-	r, ok := Route(p.Data)
-	if !ok {
-		return
-	}
-	for _, a := range append(s.former, s.assoc) {
-		if a == nil || a.Closed() {
-			continue
-		}
-		mine := r.Tag == a.LocalTag() || r.Reflected && r.Tag == a.PeerTag()
-		if mine && !r.Setup {
-			a.Handle(Time(now), on, p.Data)
-			return
-		}
-		if mine || r.Setup && a.paths.find(on) != nil {
-			s.setUp(now, on, p.Data, a)
-			return
+	if r, ok := Route(p.Data); ok && slices.Contains(s.ep.cfg.Locals, on.Local) {
+		if a := s.lookup(r); a != nil {
+			if p.CE {
+				a.HandleMarked(Time(now), on, p.Data)
+			} else {
+				a.Handle(Time(now), on, p.Data)
+			}
+		} else {
+			s.handle(Time(now), on, r, p.Data)
 		}
 	}
-	s.setUp(now, on, p.Data, nil)
+	for i := range p.Data {
+		p.Data[i] = 0xA5 // it was borrowed
+	}
 }
 
-// setUp takes a packet that is the endpoint's; old is the association that it
-// is about, if any.
-func (s *simNode) setUp(now netsim.Time, on Pair, data []byte, old *Assoc) {
-	var tcb *TCB
-	if old != nil {
-		tcb = old.TCB()
-	}
-	made, verdict := s.ep.Handle(Time(now), on, data, tcb)
-	switch verdict {
-	case Complete:
-		old.CookieEchoed(Time(now), on, data)
-	case Restart:
-		old.Restarted()
-	}
-	if made == nil {
+// handle gives a packet that is no association's to the endpoint, together with
+// the association that it is about.
+func (s *simNode) handle(now Time, on Pair, r RouteKey, packet []byte) {
+	old := s.about(r, on.Remote)
+	if old == nil {
+		if made, _ := s.ep.Handle(now, on, packet, nil); made != nil {
+			s.accept(made, Keep)
+		}
 		return
 	}
-	if s.assoc != nil {
-		if s.want.up {
-			s.broken = fmt.Errorf("%s: the peer sets up a second association", s.name)
+	made, verdict := s.ep.Handle(now, on, packet, old.TCB())
+	switch verdict {
+	case Complete:
+		old.CookieEchoed(now, on, packet)
+	case Restart:
+		if old.state < Established {
+			s.fail("the peer's restart ends an association that is being set up")
 		}
-		// The dialer began again, over other addresses maybe. It will end the
-		// one that it does not know.
+		old.Restarted()
+		s.user(now)
+		s.table.remove(old)
+	}
+	if made != nil {
+		s.accept(made, verdict)
+	}
+}
+
+// accept takes an association that the peer made.
+func (s *simNode) accept(made *Assoc, verdict Verdict) {
+	live := s.assoc != nil && !s.assoc.Closed()
+	switch {
+	case s.want.up && (live || verdict == Restart):
+		// The peer knows of one association only. One that was restarted, or
+		// whose handshake began anew, may take the place of another; but not
+		// while the peer is content with that.
+		s.fail("the peer, which has an association, sets up a second one")
+	case live && s.assoc.state < Established:
+		s.fail("a second association while the first is being set up: a collision makes one of the two")
+	}
+	s.record.made++
+	s.begin(made)
+}
+
+// begin makes an association the user's.
+func (s *simNode) begin(a *Assoc) {
+	if s.assoc != nil {
 		s.former = append(s.former, s.assoc)
 	}
-	s.assoc, s.next, s.up, s.down, s.err = made, 0, false, false, nil
+	s.assoc, s.next, s.up, s.down, s.err, s.ended = a, 0, false, false, nil, false
 	s.got = newReceived()
 }
 
-func newReceived() received {
-	return received{ordered: make(map[wire.StreamID]int), unordered: make(map[int]bool)}
-}
-
-func (s *simNode) Deadline() (netsim.Time, bool) {
-	var next deadline
-	for _, a := range s.former {
-		if at, ok := a.NextDeadline(); ok {
-			(&deadline{at, true}).earlier(&next)
-		}
-	}
+// dial sets an association up unless the peer has done so.
+func (s *simNode) dial(now Time) {
 	if s.assoc != nil {
-		if at, ok := s.assoc.NextDeadline(); ok {
-			(&deadline{at, true}).earlier(&next)
-		}
-		if s.next < len(s.plan) && s.up && !s.down && s.assoc.SendSpace() > 0 {
-			(&deadline{s.plan[s.next].at, true}).earlier(&next)
-		}
-	}
-	return netsim.Time(next.at), next.armed
-}
-
-func (s *simNode) Expire(now netsim.Time) {
-	for _, a := range append(s.former, s.assoc) {
-		if a != nil {
-			a.Expire(Time(now))
-		}
-	}
-}
-
-func (s *simNode) Poll(now netsim.Time) (netsim.Packet, bool) {
-	s.user(Time(now))
-	b, on, ok := s.ep.Poll(Time(now), nil)
-	for i := 0; i < len(s.former) && !ok; i++ {
-		b, on, ok = s.former[i].Poll(Time(now), nil)
-	}
-	if !ok && s.assoc != nil {
-		b, on, ok = s.assoc.Poll(Time(now), nil)
-		s.user(Time(now))
-	}
-	if !ok {
-		s.check()
-		return netsim.Packet{}, false
-	}
-	if len(b) > maxPMTU {
-		s.broken = fmt.Errorf("%s sends %d octets: %s", s.name, len(b), wire.Text(b))
-	}
-	return netsim.Packet{Src: on.Local, Dst: on.Remote, Data: b}, true
-}
-
-func (s *simNode) check() {
-	if s.assoc != nil && s.broken == nil {
-		if err := s.assoc.Check(); err != nil {
-			s.broken = fmt.Errorf("%s: %w", s.name, err)
-		}
-	}
-}
-
-// user is what runs on top: it sends the plan, checks what arrives, and ends.
-func (s *simNode) user(now Time) {
-	a := s.assoc
-	if a == nil {
 		return
 	}
-	for e, ok := a.NextEvent(); ok; e, ok = a.NextEvent() {
-		switch e.Kind {
-		case EventEstablished:
-			s.up = true
-			a.Permit(now, s.permit)
-		case EventFailover:
-			s.failures++
-		case EventClosed:
-			s.down, s.err = true, e.Err
+	s.record.dialed++
+	s.begin(s.ep.Dial(now, s.pairs, s.ports[0], s.ports[1]))
+}
+
+// all returns the associations that have not ended.
+func (s *simNode) all() (all []*Assoc) {
+	for _, a := range s.former {
+		if !a.Closed() {
+			all = append(all, a)
 		}
 	}
-	for m, ok := a.Recv(now); ok; m, ok = a.Recv(now) {
-		if err := s.receive(m); err != nil && s.broken == nil {
-			s.broken = fmt.Errorf("%s: %w", s.name, err)
-		}
+	if s.assoc != nil && !s.assoc.Closed() {
+		all = append(all, s.assoc)
 	}
-	for s.up && !s.down && s.next < len(s.plan) && s.plan[s.next].at <= now && a.SendSpace() > 0 {
-		m := s.plan[s.next].msg
-		m.Data = slices.Clone(m.Data)
-		if a.Send(now, m) != nil {
-			break
-		}
-		s.next++
+	return all
+}
+
+// simTable knows where the peers of associations send from, as the table of
+// package sctpmh does.
+type simTable struct {
+	byAddr map[simKey]*Assoc
+	noted  map[*Assoc][]simKey // never iterated
+}
+
+type simKey struct {
+	peer            netip.AddrPort
+	localPort, port uint16
+}
+
+func (t *simTable) note(a *Assoc, from netip.AddrPort) {
+	if t.byAddr == nil {
+		t.byAddr, t.noted = make(map[simKey]*Assoc), make(map[*Assoc][]simKey)
 	}
-	if s.shutdown && s.up && s.next == len(s.plan) && s.complete() {
-		a.Shutdown(now)
+	local, port := a.Ports()
+	k := simKey{from, local, port}
+	if slices.Contains(t.noted[a], k) {
+		return
+	}
+	t.noted[a] = append(t.noted[a], k)
+	if t.byAddr[k] == nil {
+		t.byAddr[k] = a
 	}
 }
 
-// complete reports whether everything that the peer sends has arrived.
-func (s *simNode) complete() bool { return s.got.count == len(s.want.plan) }
-
-// receive checks a message against what the peer sent.
-func (s *simNode) receive(m Message) error {
-	s.got.count++
-	if m.Unordered {
-		if len(m.Data) < 4 {
-			return fmt.Errorf("unordered message of %d octets", len(m.Data))
-		}
-		number := int(binary.BigEndian.Uint32(m.Data))
-		if number >= len(s.want.plan) || s.got.unordered[number] {
-			return fmt.Errorf("unordered message %d is unknown or came twice", number)
-		}
-		s.got.unordered[number] = true
-		return sameMessage(m, s.want.plan[number].msg)
-	}
-	nth := s.got.ordered[m.Stream]
-	s.got.ordered[m.Stream]++
-	for _, p := range s.want.plan {
-		if p.msg.Stream != m.Stream || p.msg.Unordered {
-			continue
-		}
-		if nth--; nth < 0 {
-			return sameMessage(m, p.msg)
+func (t *simTable) remove(a *Assoc) {
+	for _, k := range t.noted[a] {
+		if t.byAddr[k] == a {
+			delete(t.byAddr, k)
 		}
 	}
-	return fmt.Errorf("one message too many on stream %d", m.Stream)
+	delete(t.noted, a)
 }
 
-func sameMessage(got, want Message) error {
-	if got.Stream != want.Stream || got.PPID != want.PPID || !slices.Equal(got.Data, want.Data) {
-		return fmt.Errorf("message of %d octets on stream %d, want %d octets on stream %d, or their octets differ",
-			len(got.Data), got.Stream, len(want.Data), want.Stream)
+// lookup returns the association that a packet is for.
+func (s *simNode) lookup(r RouteKey) *Assoc {
+	if r.Setup {
+		return nil
+	}
+	if a := s.byTag(r); a != nil {
+		return a
+	}
+	for _, a := range s.all() {
+		if r.Reflected && r.Tag == a.PeerTag() && hasPorts(a, r) {
+			return a
+		}
 	}
 	return nil
 }
 
-// makePlan invents what a node sends.
-func makePlan(rng *rand.Rand, start Time, count, maxSize int, over time.Duration) []simMessage {
-	plan := make([]simMessage, count)
-	at := start
-	for i := range plan {
-		at = at.Add(time.Duration(rng.Int64N(int64(2*over/time.Duration(count)) + 1)))
-		m := Message{Stream: wire.StreamID(rng.IntN(5)), PPID: wire.PPID(rng.IntN(3)), Unordered: rng.IntN(4) == 0}
-		size := 1 + rng.IntN(1+rng.IntN(maxSize))
-		if m.Unordered {
-			size += 3
+func (s *simNode) byTag(r RouteKey) *Assoc {
+	for _, a := range s.all() {
+		if r.Tag == a.LocalTag() && hasPorts(a, r) {
+			return a
 		}
-		m.Data = payload(i, size)
-		plan[i] = simMessage{at, i, m}
 	}
-	return plan
+	return nil
+}
+
+func hasPorts(a *Assoc, r RouteKey) bool {
+	local, peer := a.Ports()
+	return local == r.LocalPort && peer == r.PeerPort
+}
+
+// about returns the association whose peer a packet is from.
+func (s *simNode) about(r RouteKey, from netip.AddrPort) *Assoc {
+	if a := s.byTag(r); a != nil {
+		return a
+	}
+	if s.assoc != nil {
+		for _, c := range s.assoc.hs.candidates { // where it was dialed
+			s.table.note(s.assoc, c.pair.Remote)
+		}
+	}
+	if a := s.table.byAddr[simKey{from, r.LocalPort, r.PeerPort}]; a != nil && !a.Closed() {
+		return a
+	}
+	return nil
+}
+
+func (s *simNode) Deadline() (netsim.Time, bool) {
+	var next deadline
+	for _, a := range s.all() {
+		if at, ok := a.NextDeadline(); ok {
+			(&deadline{at, true}).earlier(&next)
+		}
+	}
+	s.userDeadline(&next)
+	return netsim.Time(next.at), next.armed
+}
+
+func (s *simNode) Expire(now netsim.Time) {
+	for _, a := range s.all() {
+		a.Expire(Time(now))
+	}
+}
+
+// Poll lets the user run and returns what is to be sent. What cannot leave is
+// reported as package sctpmh reports it.
+func (s *simNode) Poll(now netsim.Time) (netsim.Packet, bool) {
+	for range 1000 {
+		b, on, a, ok := s.poll(Time(now))
+		if !ok {
+			s.check()
+			return netsim.Packet{}, false
+		}
+		p := netsim.Packet{Src: on.Local, Dst: on.Remote, Data: b}
+		if a != nil {
+			m := a.Marks()
+			p.Fragment, p.ECT = m.Fragment, m.ECT
+		}
+		s.inspect(Time(now), a, on, p)
+		if !slices.Contains(s.gone, on.Local.Addr()) {
+			return p, true
+		}
+		if a != nil {
+			a.LocalFailed(Time(now), on.Local.Addr())
+		}
+	}
+	s.fail("packets without end over an address without a way out")
+	return netsim.Packet{}, false
+}
+
+// poll returns the next packet and the association that sends it.
+func (s *simNode) poll(now Time) (b []byte, on Pair, a *Assoc, ok bool) {
+	s.user(now)
+	if b, on, ok = s.ep.Poll(now, nil); ok {
+		return b, on, nil, true
+	}
+	for _, a := range s.former {
+		if b, on, ok = a.Poll(now, nil); ok {
+			return b, on, a, true
+		}
+	}
+	if s.assoc != nil {
+		if b, on, ok = s.assoc.Poll(now, nil); ok {
+			return b, on, s.assoc, true
+		}
+	}
+	for _, a := range append(s.former, s.assoc) {
+		if a != nil && a.Closed() {
+			s.table.remove(a)
+		}
+	}
+	return nil, Pair{}, nil, false
+}
+
+func (s *simNode) fail(format string, args ...any) {
+	if s.broken == nil {
+		s.broken = fmt.Errorf(s.name+": "+format, args...)
+	}
 }

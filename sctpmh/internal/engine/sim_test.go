@@ -4,10 +4,9 @@ import (
 	"flag"
 	"fmt"
 	"hash/fnv"
-	"math/rand/v2"
-	"net/netip"
 	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -24,6 +23,9 @@ var (
 // TestSim runs random networks, faults and users in virtual time. After every
 // step the invariants of both ends are checked; at the end every message has
 // arrived once and in order, or both ends have reported an error in time.
+//
+//rfc:9260 6-8 6-11 6.1-18 6.2-16 6.2-26 6.5-6 6.6-1 6.6-2 6.8-3 6.8-4 6.9-1 6.9-2 6.9-11 6.9-14
+//rfc:6951 5.5-2
 func TestSim(t *testing.T) {
 	start := time.Now()
 	seeds := make(chan uint64)
@@ -34,12 +36,15 @@ func TestSim(t *testing.T) {
 		wg.Go(func() {
 			for seed := range seeds {
 				s := newSim(seed)
+				if *simTrace {
+					s.net.Trace = os.Stdout
+				}
 				err := s.run()
 				mu.Lock()
 				sum.add(s)
 				if err != nil {
 					t.Errorf("seed %d (%s): %v\nreplay: make sim N=1 SEED=%d   or: go test ./sctpmh/internal/engine -run '^TestSim$' -sim.n=1 -sim.seed=%d -sim.trace -v",
-						seed, s.describe(), err, seed, seed)
+						seed, strings.Join(s.classes, ", "), err, seed, seed)
 				}
 				mu.Unlock()
 			}
@@ -51,11 +56,16 @@ func TestSim(t *testing.T) {
 	close(seeds)
 	wg.Wait()
 	t.Logf("%s; wall time %v", sum.String(), time.Since(start).Round(time.Millisecond))
+	for _, c := range simClasses {
+		if sum.classes[c] == 0 && *simN >= 1000 {
+			t.Errorf("no seed is of the class %q", c)
+		}
+	}
 }
 
 // One seed is one trace, bit for bit.
 func TestSimReplays(t *testing.T) {
-	for seed := range uint64(5) {
+	for seed := range uint64(20) {
 		var traces [2]uint64
 		for i := range traces {
 			h := fnv.New64a()
@@ -72,20 +82,15 @@ func TestSimReplays(t *testing.T) {
 	}
 }
 
-// sim is one simulated run.
-type sim struct {
-	seed     uint64
-	rng      *rand.Rand
-	net      *netsim.Net
-	a, b     *simNode
-	links    []*netsim.Link
-	paths    int
-	worst    float64 // highest loss rate of any link
-	nat      bool
-	class    string
-	lastCure netsim.Time // after it every path that will ever work does
-	dead     bool        // all paths end for good
-	silence  time.Duration
+// simClasses are what seeds are drawn from; one seed is of several.
+var simClasses = []string{
+	"1 paths", "2 paths", "3 paths", "4 paths", "IPv6", "NAT", "NAT that rebinds",
+	"MTU", "MTU steps", "MTU, told by routers", "rates 1:100", "RTT below 10 ms", "RTT above 300 ms",
+	"loss above 15 %", "loss in bursts", "reordering", "duplication", "corruption", "ECN marks", "ECN filtered",
+	"calm", "cuts", "flapping", "silence", "dead", "first path dead", "links that tell",
+	plotCollision, plotRestart, plotAmnesia, plotAbort,
+	"early shutdown", "slow readers", "small windows", "sealed", "strangers", "strangers that answer",
+	"primary paths", "permissions that change",
 }
 
 // simPatience is how long after the last fault a run may take: recovery waits
@@ -100,167 +105,6 @@ func simBound(cfg Config) time.Duration {
 	return time.Duration(cfg.AssocMaxRetrans+2) * (cfg.HeartbeatInterval + 2*cfg.RTOMax)
 }
 
-func newSim(seed uint64) *sim {
-	s := &sim{seed: seed, rng: rand.New(rand.NewPCG(seed, 0x5eed)), net: netsim.New(seed)}
-	s.paths = 1 + s.rng.IntN(4)
-	var aAddrs, bAddrs []netip.AddrPort
-	for i := range s.paths {
-		aAddrs = append(aAddrs, netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i), 0, 1}), 5001))
-		bAddrs = append(bAddrs, netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i), 0, 2}), 9899))
-	}
-	cfgA, cfgB := Config{Port: 4000, Locals: aAddrs}, Config{Port: 5000, Locals: bAddrs, Accept: true}
-	if s.rng.IntN(3) == 0 {
-		cfgB.ReceiveBuffer = 16<<10 + s.rng.IntN(64<<10)
-	}
-	s.a, s.b = s.node("a", cfgA), s.node("b", cfgB)
-	s.a.want, s.b.want = s.b, s.a
-	s.join(aAddrs, bAddrs)
-	s.workload()
-	s.faults()
-	var pairs []Pair
-	for i := range aAddrs {
-		pairs = append(pairs, Pair{aAddrs[i], bAddrs[i]})
-	}
-	s.a.assoc = s.a.ep.Dial(Time(netsim.Start), pairs, 4000, 5000)
-	if *simTrace {
-		s.net.Trace = os.Stdout
-	}
-	return s
-}
-
-func (s *sim) node(name string, cfg Config) *simNode {
-	n := &simNode{name: name, ep: NewEndpoint(Time(netsim.Start), cfg, rand.NewPCG(s.seed, uint64(name[0])))}
-	n.got = newReceived()
-	s.net.Add(n)
-	return n
-}
-
-// join makes the paths, each with faults of its own.
-func (s *sim) join(a, b []netip.AddrPort) {
-	harsh := s.rng.IntN(5) == 0
-	for i := range a {
-		c := netsim.Config{Delay: time.Duration(s.rng.Int64N(int64(150 * time.Millisecond)))}
-		if s.rng.IntN(2) == 0 {
-			c.Delay /= 20
-		}
-		s.impair(&c, harsh)
-		s.worst = max(s.worst, c.Loss, c.Burst.Enter*3)
-		up, down := c, c
-		if s.rng.IntN(6) == 0 {
-			down.Rate = max(20_000, up.Rate/100) // asymmetric
-			down.Queue = 30_000
-		}
-		aAddr, bAddr := a[i].Addr(), b[i].Addr()
-		l := s.net.Join(fmt.Sprint("path", i), s.a, []netip.Addr{aAddr}, s.b, []netip.Addr{bAddr}, up, down)
-		s.b.permit = append(s.b.permit, aAddr)
-		if s.rng.IntN(8) == 0 {
-			s.nat = true
-			public := netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)})
-			l.NAT(public, 2*time.Minute)
-			s.b.permit = append(s.b.permit, public)
-		}
-		s.a.permit = append(s.a.permit, bAddr)
-		s.links = append(s.links, l)
-	}
-}
-
-// impair draws what a link does to packets.
-func (s *sim) impair(c *netsim.Config, harsh bool) {
-	flip := func(n int) bool { return s.rng.IntN(n) == 0 }
-	if flip(2) {
-		c.Jitter = time.Duration(s.rng.Int64N(int64(20*time.Millisecond))) + 1
-	}
-	if flip(2) {
-		c.Loss = s.rng.Float64() * 0.03
-	}
-	if harsh {
-		c.Loss = s.rng.Float64() * 0.3
-	}
-	if flip(5) {
-		c.Burst = netsim.Burst{Enter: s.rng.Float64() * 0.01, Leave: 0.1 + s.rng.Float64()*0.3}
-	}
-	if flip(4) {
-		c.Reorder, c.ReorderBy = s.rng.Float64()*0.1, time.Duration(s.rng.Int64N(int64(30*time.Millisecond)))
-	}
-	if flip(5) {
-		c.Duplicate = s.rng.Float64() * 0.1
-	}
-	if flip(5) {
-		c.Corrupt = s.rng.Float64() * 0.02
-	}
-	if flip(3) {
-		c.Rate = 50_000 + s.rng.IntN(5_000_000)
-		c.Queue = 20_000 + c.Rate/10
-	}
-}
-
-// workload draws what both users send, and who ends the association.
-func (s *sim) workload() {
-	size := []int{100, 3000, 20_000, 256 << 10}[s.rng.IntN(4)]
-	budget := 400_000 / size
-	over := time.Duration(s.rng.Int64N(int64(4 * time.Second)))
-	s.a.plan = makePlan(s.rng, Time(netsim.Start), 1+s.rng.IntN(min(budget, 150)+1), min(size, s.b.ep.cfg.ReceiveBuffer/2), over)
-	s.b.plan = makePlan(s.rng, Time(netsim.Start), s.rng.IntN(min(budget, 150)+1), size, over)
-	switch s.rng.IntN(3) {
-	case 0:
-		s.a.shutdown = true
-	case 1:
-		s.b.shutdown = true
-	default:
-		s.a.shutdown, s.b.shutdown = true, true
-	}
-}
-
-// faults draws when paths die, and when they come back.
-func (s *sim) faults() {
-	s.class = "calm"
-	s.lastCure = netsim.Start
-	switch s.rng.IntN(6) {
-	case 0:
-		return
-	case 1:
-		s.class = "dead"
-		s.dead = true
-		at := netsim.Start.Add(time.Duration(s.rng.Int64N(int64(3 * time.Second))))
-		s.lastCure = at
-		for _, l := range s.links {
-			s.net.At(at, func() { l.Cut(true, true) })
-		}
-		return
-	case 2:
-		s.class = "silence"
-		s.silence = time.Duration(s.rng.Int64N(int64(15 * time.Second)))
-		at := netsim.Start.Add(time.Duration(s.rng.Int64N(int64(3 * time.Second))))
-		for _, l := range s.links {
-			s.cut(l, at, s.silence, true, true)
-		}
-		return
-	case 3:
-		s.class = "first path dead"
-		if s.paths > 1 {
-			s.cut(s.links[0], netsim.Start, time.Hour, true, true)
-			s.lastCure = netsim.Start
-		}
-		return
-	}
-	s.class = "cuts"
-	for range 1 + s.rng.IntN(6) {
-		l := s.links[s.rng.IntN(len(s.links))]
-		if s.rng.IntN(10) == 0 && s.nat {
-			s.net.At(netsim.Start.Add(time.Second), l.Rebind)
-		}
-		way := s.rng.IntN(3)
-		at := netsim.Start.Add(time.Duration(s.rng.Int64N(int64(8 * time.Second))))
-		s.cut(l, at, time.Duration(s.rng.Int64N(int64(6*time.Second))), way != 1, way != 2)
-	}
-}
-
-func (s *sim) cut(l *netsim.Link, at netsim.Time, d time.Duration, up, down bool) {
-	s.net.At(at, func() { l.Cut(up, down) })
-	s.net.At(at.Add(d), func() { l.Cut(false, false) })
-	s.lastCure = max(s.lastCure, at.Add(d))
-}
-
 func (s *sim) run() error {
 	var broken error
 	s.net.Step = func(netsim.Time) {
@@ -270,7 +114,9 @@ func (s *sim) run() error {
 			}
 		}
 	}
-	over := func() bool { return broken != nil || s.a.down && (s.b.down || s.b.assoc == nil) }
+	over := func() bool {
+		return broken != nil || s.net.Now() > s.lastCure && s.a.over() && s.b.over() && s.a.record.dialed > 0
+	}
 	end := s.lastCure.Add(simPatience)
 	if s.dead {
 		end = s.lastCure.Add(simBound(s.a.ep.cfg))
@@ -284,55 +130,41 @@ func (s *sim) run() error {
 	return s.verdict()
 }
 
-// verdict is the promise: everything arrives once and in order and both ends
-// close, or both report an error. An error needs a reason: paths that are
-// dead, or a loss that can eat a dozen attempts in a row.
-func (s *sim) verdict() error {
-	if !s.a.down || s.b.assoc != nil && !s.b.down {
-		return fmt.Errorf("not over after %v: a up %v down %v got %d of %d, b up %v down %v got %d of %d",
-			time.Duration(s.net.Now()-netsim.Start), s.a.up, s.a.down, s.a.got.count, len(s.b.plan),
-			s.b.up, s.b.down, s.b.got.count, len(s.a.plan))
-	}
-	ok := s.a.err == nil && s.b.err == nil && s.b.assoc != nil
-	complete := s.a.complete() && s.b.complete()
-	switch {
-	case ok && !complete:
-		return fmt.Errorf("closed without an error, but a got %d of %d, b got %d of %d",
-			s.a.got.count, len(s.b.plan), s.b.got.count, len(s.a.plan))
-	case ok:
-		return nil
-	case s.dead, s.worst > 0.15:
-		return nil
-	case !s.a.up && s.class != "calm":
-		return nil // an INIT is not repeated for ever
-	case complete:
-		return nil // the last packets of the shutdown were lost: one end cannot know
-	}
-	return fmt.Errorf("error without a reason: a %v, b %v; a got %d of %d, b got %d of %d",
-		s.a.err, s.b.err, s.a.got.count, len(s.b.plan), s.b.got.count, len(s.a.plan))
-}
-
-func (s *sim) describe() string {
-	return fmt.Sprintf("%s, %d paths, loss %.2f, nat %v", s.class, s.paths, s.worst, s.nat)
-}
-
 // simSummary adds runs up.
 type simSummary struct {
-	classes                        map[string]int
-	runs, packets, failovers, msgs int
-	virtual                        time.Duration
+	classes                                  map[string]int
+	runs, packets, failovers, msgs, restarts int
+	collisions, blackHoles, sizeProbes       uint64
+	virtual                                  time.Duration
 }
 
 func (m *simSummary) add(s *sim) {
 	m.runs++
-	m.classes[s.class]++
+	for _, c := range s.classes {
+		m.classes[c]++
+	}
 	m.packets += s.net.Counts().Sent
-	m.failovers += s.a.failures + s.b.failures
-	m.msgs += s.a.got.count + s.b.got.count
+	for _, n := range []*simNode{s.a, s.b} {
+		m.failovers += n.record.failures
+		m.msgs += n.got.count
+		m.collisions += n.ep.stats.Collisions
+		m.restarts += int(n.ep.stats.Restarts)
+		m.blackHoles += n.record.blackHoles
+		m.sizeProbes += n.record.probes
+	}
 	m.virtual += time.Duration(s.net.Now() - netsim.Start)
 }
 
 func (m *simSummary) String() string {
-	return fmt.Sprintf("%d seeds %v, %d packets, %d messages, %d failovers, virtual time %v",
-		m.runs, m.classes, m.packets, m.msgs, m.failovers, m.virtual.Round(time.Second))
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d seeds; of each class:", m.runs)
+	for i, c := range simClasses {
+		if i%6 == 0 {
+			b.WriteString("\n\t")
+		}
+		fmt.Fprintf(&b, "%s: %d; ", c, m.classes[c])
+	}
+	fmt.Fprintf(&b, "\n\t%d packets, %d messages, %d failovers, %d restarts, %d collisions, %d black holes, %d probes for size, virtual time %v",
+		m.packets, m.msgs, m.failovers, m.restarts, m.collisions, m.blackHoles, m.sizeProbes, m.virtual.Round(time.Second))
+	return b.String()
 }

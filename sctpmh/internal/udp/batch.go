@@ -17,9 +17,9 @@ type Batch struct {
 
 	// CE: the packets carry Congestion Experienced (RFC 3168 section 5). The
 	// kernel says it once for all of them: it coalesces only datagrams whose
-	// ECN field is the same, as TestCoalescedAlike shows. Kernels before 6.9
-	// that lack "net: gro: add flush check in udp_gro_receive_segment" do not
-	// look; what the first packet carried is then said of all.
+	// ECN field is the same, as TestCoalescedAlike shows. Kernels from before
+	// 2024 may not look ("net: gro: add flush check in udp_gro_receive_segment");
+	// what the first packet carried is then said of all.
 	CE bool
 
 	pool *sync.Pool

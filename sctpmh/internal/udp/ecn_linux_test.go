@@ -28,6 +28,7 @@ func withTOS(t *testing.T, s *Socket, tos int) {
 	}
 }
 
+//rfc:6951 5.8-1
 func TestCongestionExperienced(t *testing.T) {
 	for _, addr := range []string{"127.0.0.1:0", "[::1]:0"} {
 		a, b := listen(t, addr), listen(t, addr)
@@ -53,6 +54,8 @@ func TestCongestionExperienced(t *testing.T) {
 
 // A train that is ECN-capable arrives with ECT(0), and in one piece: it left by
 // one system call.
+//
+//rfc:6951 5.8-1
 func TestECTLeaves(t *testing.T) {
 	for _, addr := range []string{"127.0.0.1:0", "[::1]:0"} {
 		a, b := listen(t, addr), listen(t, addr)

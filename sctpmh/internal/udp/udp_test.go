@@ -34,6 +34,7 @@ func receive(t *testing.T, s *Socket, count int) (packets [][]byte) {
 	return packets
 }
 
+//rfc:6951 5.3-1 5.3-2
 func TestTrainArrivesAsItsPackets(t *testing.T) {
 	for _, addr := range []string{"127.0.0.1:0", "[::1]:0"} {
 		for _, gso := range []bool{true, false} {
@@ -107,6 +108,7 @@ func TestLonePacketDoesNotHoldABigBuffer(t *testing.T) {
 	}
 }
 
+//rfc:9260 8.4-1
 func TestWildcardIsRefused(t *testing.T) {
 	if _, err := Listen(netip.MustParseAddrPort("0.0.0.0:0"), false); err == nil {
 		t.Error("no error")

@@ -8,6 +8,8 @@ import (
 // Chunks and parameters fill a multiple of four octets with no more zeros than
 // that takes, and their length counts none of them (RFC 9260 sections 3.2,
 // 3.2.1 and 3.3.1).
+//
+//rfc:9260 3.2-1 3.2-2 3.2-3 3.2.1-1 3.2.1-2 3.3.1-8 3.3.1-9 3.3.1-10
 func TestPaddingIsShortAndZero(t *testing.T) {
 	for n := range 9 {
 		value := bytes.Repeat([]byte{0xFF}, n)
@@ -30,6 +32,8 @@ func TestPaddingIsShortAndZero(t *testing.T) {
 }
 
 // What stands in padding means nothing (RFC 9260 sections 3.2 and 3.2.1).
+//
+//rfc:9260 3.2-4 3.2.1-3
 func TestPaddingIsIgnored(t *testing.T) {
 	for n := 1; n < 4; n++ {
 		value, pad := bytes.Repeat([]byte{7}, n), bytes.Repeat([]byte{0xFF}, 4-n)

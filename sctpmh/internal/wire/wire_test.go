@@ -51,6 +51,9 @@ func packet(t testing.TB, s string) []byte {
 
 // Text and ParseText are each other's inverse, and the octets are those of
 // the RFC's figures.
+//
+//rfc:9260 3-2 3.2-1 3.2-2 3.2-3 3.2.1-1 3.2.1-2 3.3.1-1 3.3.1-5 3.3.1-8 3.3.1-9 3.3.1-10 3.3.2.1-1 3.3.3.1-2
+//rfc:9260 3.3.4-1
 func TestExamples(t *testing.T) {
 	for _, e := range examples {
 		p := packet(t, e.hex)
@@ -66,6 +69,9 @@ func TestExamples(t *testing.T) {
 
 // CRC32c of "123456789" is e3069283, and it is sent least significant octet
 // first (RFC 9260 appendix A). The header's own field counts as zeros.
+//
+//rfc:9260 6.8-1 6.8-2 6.8-3
+//rfc:6951 5.3-3
 func TestChecksum(t *testing.T) {
 	p := append([]byte("12345678"), 0, 0, 0, 0)
 	p = append(p, '9')
@@ -165,6 +171,8 @@ func walkCauses(t testing.TB, b []byte) {
 
 // Chunk lengths of zero to three are malformed: taking them for progress is
 // an endless loop (CVE-2026-99128; pion #469).
+//
+//rfc:9260 6.10-7
 func TestShortLengths(t *testing.T) {
 	for n := range byte(4) {
 		if _, _, ok := NextChunk([]byte{0, 0, 0, n, 0, 0, 0, 0}); ok {
@@ -181,6 +189,7 @@ func TestShortLengths(t *testing.T) {
 	}
 }
 
+//rfc:9260 3.3.4-1
 func TestSackValidity(t *testing.T) {
 	for text, want := range map[string]bool{
 		"SACK{cum=1 rwnd=1}":                          true,
@@ -236,6 +245,7 @@ func TestPaddingOfTheLastParameterIsNotCounted(t *testing.T) {
 	}
 }
 
+//rfc:9260 3.3.2.1.2-1
 func TestAddrParams(t *testing.T) {
 	for _, a := range []string{"192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1"} {
 		want := netip.MustParseAddr(a).Unmap()
@@ -252,6 +262,8 @@ func TestAddrParams(t *testing.T) {
 }
 
 // Serial number arithmetic around the wrap (section 1.6).
+//
+//rfc:9260 1.6-2 1.6-5
 func TestSerialNumbers(t *testing.T) {
 	for _, x := range []struct {
 		a, b TSN
