@@ -3,14 +3,19 @@ GO   ?= go
 N    ?= 2000
 SEED ?= 0
 T    ?= 60s
+RUNS ?= 20
+ROUNDS ?= 3
+
+ENGINE = ./sctpmh/internal/engine
 
 FUZZ = \
 	./sctpmh/internal/wire:FuzzPacket ./sctpmh/internal/wire:FuzzText \
-	./sctpmh/internal/engine:FuzzEndpoint ./sctpmh/internal/engine:FuzzAssoc \
+	./sctpmh/internal/engine:FuzzEndpoint ./sctpmh/internal/engine:FuzzAssoc ./sctpmh/internal/engine:FuzzPair \
+	./sctpmh/internal/udp:FuzzHint \
 	./tcpemu:FuzzFrame ./tcpemu:FuzzSession ./internal/socks5:FuzzRequest \
 	./noid:FuzzHosts ./noid:FuzzResolvConf ./noid:FuzzMessage
 
-.PHONY: build test race demo sim fuzz lint bench bench-failover clean
+.PHONY: build test race demo sim fuzz lint conformance bench bench-failover bench-throughput clean
 
 build:
 	$(GO) build -o bin/ ./cmd/...
@@ -25,11 +30,18 @@ race:
 	$(GO) test -race ./...
 
 sim:
-	$(GO) test ./sctpmh/internal/engine -run '^TestSim$$' -sim.n=$(N) -sim.seed=$(SEED) -v
+	@rm -rf bin/cover && mkdir -p bin/cover
+	$(GO) test $(ENGINE) -run '^TestSim$$' -timeout 60m -sim.n=$(N) -sim.seed=$(SEED) -v -cover -args -test.gocoverdir=$(CURDIR)/bin/cover
+	@$(GO) test $(ENGINE) -skip '^TestSim$$' -cover -args -test.gocoverdir=$(CURDIR)/bin/cover >bin/cover/log || { cat bin/cover/log; exit 1; }
+	@$(GO) tool covdata textfmt -i=bin/cover -o=bin/engine.cover
+	@$(GO) tool cover -func=bin/engine.cover | awk 'END { sub("%", "", $$NF); printf "engine coverage: %s %% of statements (goal 90)\n", $$NF; exit $$NF < 90 }'
 
 fuzz:
 	@set -e; for f in $(FUZZ); do \
 		echo "== $$f"; $(GO) test $${f%%:*} -run '^$$' -fuzz "^$${f##*:}$$" -fuzztime $(T) -fuzzminimizetime 10x; done
+
+conformance:
+	$(GO) run ./internal/conformance
 
 lint:
 	@out=$$(gofmt -l .); [ -z "$$out" ] || { echo "gofmt would change:"; echo "$$out"; exit 1; }
@@ -38,6 +50,10 @@ lint:
 
 bench-failover:
 	$(GO) test ./sctpmh/internal/engine -run '^$$' -bench "Failover|FirstPathDead|LossyPath" -benchtime 1x
+	$(GO) test ./internal/failbench -run '^$$' -bench Failover -benchtime 1x -timeout 60m -failover.runs=$(RUNS)
+
+bench-throughput:
+	$(GO) test ./internal/failbench -run '^$$' -bench Throughput -benchtime 1x -timeout 90m -throughput.rounds=$(ROUNDS)
 
 bench:
 	$(GO) test ./... -run '^$$' -bench . -benchmem

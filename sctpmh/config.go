@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sctpmh/mh/sctpmh/internal/engine"
+	"github.com/sctpmh/mh/sctpmh/internal/udp"
 )
 
 // Config sets an endpoint up. The zero value of each field means its default.
@@ -65,6 +66,7 @@ func (c *Config) engineConfig(locals []netip.AddrPort) engine.Config {
 		Adaptation:        c.Adaptation,
 		HeartbeatInterval: c.HeartbeatInterval,
 		RTOMin:            c.RTOMin,
+		NoECN:             !udp.ECN, // marks would not be seen
 	}
 	if c.ListAddresses && len(locals) > 1 { // one address is not to be listed (RFC 6951 section 3.2)
 		for _, l := range locals {

@@ -41,6 +41,7 @@ var layers = map[string][]string{
 	"internal/proxy":            {"internal/config", "internal/daemon", "internal/socks5", "tcpemu"},
 	"internal/gateway":          {"internal/config", "internal/daemon", "internal/egress", "tcpemu"},
 	"internal/clitest":          nil,
+	"internal/conformance":      nil,
 	"internal/lab":              {"internal/dnstest", "internal/testnet"},
 	"internal/demo":             {"internal/lab", "internal/testnet"},
 	"internal/failbench":        {"internal/testnet", "sctpmh"},

@@ -16,9 +16,11 @@ type Config struct {
 	ReorderBy     time.Duration // for how long
 	Duplicate     float64
 	Corrupt       float64 // of packets with one bit turned
-	MTU           int     // octets of a datagram's payload; 0: any
+	MTU           int     // octets of an IP packet, UDP and IP headers included; 0: any
 	Rate          int     // octets a second; 0: any
 	Queue         int     // octets that wait for the rate; the rest is dropped
+	Mark          int     // with more octets waiting, ECN-capable packets are marked; 0: none are
+	DropECT       bool    // ECN-capable packets vanish
 }
 
 // Burst is a Gilbert-Elliott channel: it turns bad with probability Enter and
@@ -117,14 +119,25 @@ func (d *direction) send(n *Net, p Packet, to Node) {
 		n.counts.Cut++
 		n.trace(p, "cut")
 		return
-	case d.MTU > 0 && len(p.Data) > d.MTU:
+	case d.MTU > 0 && p.Len() > d.MTU && !p.Fragment:
 		n.counts.TooBig++
 		n.trace(p, "too big")
+		if n.TooBig != nil {
+			n.TooBig(p, d.MTU)
+		}
 		return
-	case d.lost(n.now):
-		n.counts.Lost++
-		n.trace(p, "lost")
-		return
+	}
+	pieces := 1
+	if d.MTU > 0 && p.Len() > d.MTU {
+		n.counts.Fragmented++
+		pieces = (p.Len() + d.MTU - 1) / d.MTU
+	}
+	for range pieces { // the packet needs all of them
+		if d.lost(n.now) || p.ECT && d.DropECT {
+			n.counts.Lost++
+			n.trace(p, "lost")
+			return
+		}
 	}
 	if d.chance(d.Corrupt) && len(p.Data) > 0 {
 		n.counts.Corrupted++
@@ -134,10 +147,15 @@ func (d *direction) send(n *Net, p Packet, to Node) {
 	}
 	leave := n.now
 	if d.Rate > 0 {
-		if backlog := int(time.Duration(max(d.free, n.now)-n.now).Seconds() * float64(d.Rate)); backlog > d.Queue {
+		backlog := int(time.Duration(max(d.free, n.now)-n.now).Seconds() * float64(d.Rate))
+		if backlog > d.Queue {
 			n.counts.Queued++
 			n.trace(p, "queue full")
 			return
+		}
+		if d.Mark > 0 && backlog > d.Mark && p.ECT {
+			n.counts.Marked++
+			p.CE = true
 		}
 		d.free = max(d.free, n.now).Add(time.Duration(float64(len(p.Data)) / float64(d.Rate) * 1e9))
 		leave = d.free
@@ -181,6 +199,10 @@ func (d *direction) lost(now Time) bool {
 }
 
 func (d *direction) chance(p float64) bool { return p > 0 && d.rng.Float64() < p }
+
+// SetMTU changes the MTU of both directions; 0 is none. Packets that are under
+// way pass.
+func (l *Link) SetMTU(octets int) { l.up.MTU, l.down.MTU = octets, octets }
 
 // SetLoss changes the loss of both directions.
 func (l *Link) SetLoss(p float64) { l.up.Loss, l.down.Loss = p, p }

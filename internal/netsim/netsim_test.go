@@ -15,6 +15,7 @@ type source struct {
 	left     int
 	size     int
 	ready    bool
+	fragment bool
 }
 
 func (s *source) Deliver(Time, Packet) {}
@@ -29,7 +30,7 @@ func (s *source) Poll(now Time) (Packet, bool) {
 	s.ready = false
 	s.left--
 	s.next = now.Add(s.interval)
-	return Packet{s.src, s.dst, bytes.Repeat([]byte{byte(s.left)}, s.size)}, true
+	return Packet{Src: s.src, Dst: s.dst, Data: bytes.Repeat([]byte{byte(s.left)}, s.size), Fragment: s.fragment, ECT: true}, true
 }
 
 type sink struct {
@@ -113,14 +114,41 @@ func TestReorderDuplicateCorruptMTU(t *testing.T) {
 	if c.Reordered < 50 || c.Duplicated < 50 || c.Corrupted < 50 || len(to.got) != 1000+c.Duplicated {
 		t.Errorf("%+v, %d arrived", c, len(to.got))
 	}
-	if n, to, _, _ := run(t, 1, Config{MTU: 999}, 10); n.Counts().TooBig != 10 || len(to.got) != 0 {
-		t.Errorf("MTU: %+v", n.Counts())
+}
+
+// A packet of 1,000 octets is one of 1,028 with its headers.
+func TestMTU(t *testing.T) {
+	if n, to, _, _ := run(t, 1, Config{MTU: 1028}, 10); len(to.got) != 10 {
+		t.Errorf("packets that fit: %+v", n.Counts())
+	}
+	for _, fragment := range []bool{false, true} {
+		n := New(1)
+		from, to := &source{src: left, dst: right, next: Start, interval: time.Millisecond, left: 10, size: 1000, fragment: fragment}, &sink{}
+		n.Add(from)
+		n.Add(to)
+		l := n.Join("link", from, []netip.Addr{left.Addr()}, to, []netip.Addr{right.Addr()}, Config{}, Config{})
+		told := 0
+		n.TooBig = func(p Packet, mtu int) {
+			if p.Len() != 1028 || mtu != 1027 {
+				t.Errorf("told of %d octets, MTU %d", p.Len(), mtu)
+			}
+			told++
+		}
+		n.At(Start.Add(4500*time.Microsecond), func() { l.SetMTU(1027) })
+		if err := n.Run(Start.Add(time.Hour), nil); err != nil {
+			t.Fatal(err)
+		}
+		switch c := n.Counts(); {
+		case fragment && (len(to.got) != 10 || c.Fragmented != 5 || told != 0),
+			!fragment && (len(to.got) != 5 || c.TooBig != 5 || told != 5):
+			t.Errorf("fragments allowed %v: %d arrived, %+v, told %d times", fragment, len(to.got), c, told)
+		}
 	}
 }
 
 func TestCutOneDirection(t *testing.T) {
 	n := New(1)
-	from, to := &source{src: left, dst: right, next: Start, left: 5, interval: 1}, &sink{back: []Packet{{right, left, nil}}}
+	from, to := &source{src: left, dst: right, next: Start, left: 5, interval: 1}, &sink{back: []Packet{{Src: right, Dst: left}}}
 	n.Add(from)
 	n.Add(to)
 	l := n.Join("l", from, []netip.Addr{left.Addr()}, to, []netip.Addr{right.Addr()}, Config{}, Config{})
@@ -162,7 +190,7 @@ func TestNATAdmitsAnswersOnly(t *testing.T) {
 	if len(to.got) != 1 || to.got[0].Src.Addr() != public {
 		t.Fatalf("outside got %v", to.got)
 	}
-	to.back = []Packet{{right, to.got[0].Src, nil}, {right, netip.AddrPortFrom(public, 9), nil}}
+	to.back = []Packet{{Src: right, Dst: to.got[0].Src}, {Src: right, Dst: netip.AddrPortFrom(public, 9)}}
 	if err := n.Run(n.Now().Add(time.Second), nil); err != nil {
 		t.Fatal(err)
 	}
@@ -170,11 +198,28 @@ func TestNATAdmitsAnswersOnly(t *testing.T) {
 		t.Errorf("inside got %v", back.got)
 	}
 	l.Rebind()
-	to.back = []Packet{{right, to.got[0].Src, nil}}
+	to.back = []Packet{{Src: right, Dst: to.got[0].Src}}
 	if err := n.Run(n.Now().Add(time.Second), nil); err != nil {
 		t.Fatal(err)
 	}
 	if len(back.got) != 1 {
 		t.Errorf("a forgotten mapping admits packets: %v", back.got)
+	}
+}
+
+// A queue that fills up marks first and drops later.
+func TestMarkAndDropECT(t *testing.T) {
+	n, to, _, _ := run(t, 1, Config{Rate: 500_000, Queue: 10_000, Mark: 5_000}, 1000)
+	marked := 0
+	for _, p := range to.got {
+		if p.CE {
+			marked++
+		}
+	}
+	if c := n.Counts(); marked != c.Marked || marked < 400 || c.Queued < 400 || to.got[0].CE {
+		t.Errorf("%d of %d marked: %+v", marked, len(to.got), c)
+	}
+	if _, to, _, _ := run(t, 1, Config{DropECT: true}, 10); len(to.got) != 0 {
+		t.Errorf("%d ECN-capable packets pass", len(to.got))
 	}
 }

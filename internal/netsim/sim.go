@@ -18,10 +18,21 @@ func (t Time) Add(d time.Duration) Time { return t + Time(d) }
 // node that takes zero for "never" is found out.
 const Start = Time(time.Second)
 
-// A Packet is a datagram between two addresses.
+// A Packet is a UDP datagram between two addresses.
 type Packet struct {
 	Src, Dst netip.AddrPort
 	Data     []byte
+	Fragment bool // the network may cut it in pieces that fit; else one that is too big vanishes
+	ECT, CE  bool // it is ECN-capable; congestion was experienced
+}
+
+// Len is the length of the IP packet, headers included.
+func (p Packet) Len() int {
+	const udp = 8
+	if p.Dst.Addr().Is4() {
+		return len(p.Data) + 20 + udp
+	}
+	return len(p.Data) + 40 + udp
 }
 
 // A Node is a host. The network calls it, one call at a time.
@@ -43,6 +54,10 @@ type Net struct {
 	// packets that it caused were sent.
 	Step func(now Time)
 
+	// TooBig, if set, is told of each packet that vanished because it exceeded
+	// the MTU of its link, and of that, as routers tell with ICMP.
+	TooBig func(p Packet, mtu int)
+
 	seed   uint64
 	now    Time
 	events events
@@ -55,7 +70,8 @@ type Net struct {
 // Counts sums what happened to packets.
 type Counts struct {
 	Sent, Delivered, Lost, Corrupted, Duplicated, Reordered, Queued, TooBig, Cut, Unrouted int
-	Octets                                                                                 int
+
+	Fragmented, Marked, Octets int
 }
 
 // host is a node and its place in the event queue.
@@ -152,7 +168,7 @@ func (n *Net) arm(h *host) {
 	h.alarm = seq
 }
 
-// Link returns the link of a route, for counters; nil when there is none.
+// route returns the link that carries a packet, nil when there is none.
 func (n *Net) route(p Packet) *Link {
 	for _, l := range n.links {
 		if l.carries(p.Src.Addr(), p.Dst.Addr()) {

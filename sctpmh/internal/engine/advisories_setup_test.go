@@ -431,7 +431,7 @@ func TestAdvisoryRestartOnce(t *testing.T) {
 }
 
 // Addresses that a peer lists get nothing at all as long as nobody permits them, and keep nobody who has them from an
-// association of his own (RFC 5062 sections 4 and 6).
+// association of his own (RFC 5062 sections 2, 5 and 6).
 func TestAdvisoryListedVictims(t *testing.T) {
 	var victims []netip.Addr
 	for i := range byte(maxPeerAddrs) {
