@@ -126,3 +126,14 @@ func TestNothingAnswersAnAbortAtTheEnds(t *testing.T) {
 		t.Errorf("in SHUTDOWN-ACK-SENT, COOKIE ECHO and ABORT are answered with %s", s.sent[0].text)
 	}
 }
+
+// A peer that has forgotten the association while its end is awaited ended it
+// well: its SHUTDOWN COMPLETE was lost.
+func TestAbortInsteadOfShutdownComplete(t *testing.T) {
+	s := newRFCSetup(t)
+	p := s.reach("SHUTDOWN-ACK-SENT")
+	s.send("4000>5000 tag=%08x ABORT{flags=T}", p.peer)
+	if s.is("CLOSED"); s.assoc.Err() != nil {
+		t.Errorf("ended with %v", s.assoc.Err())
+	}
+}

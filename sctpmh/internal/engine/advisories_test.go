@@ -461,6 +461,8 @@ func TestAdvisoryTimeoutBounds(t *testing.T) {
 }
 
 // A truncated or foreign quotation in an ICMP message, or a size that no packet has, lowers nothing (CVE-2016-1879).
+//
+//rfc:9260 10-5
 func TestAdvisoryTruncatedHint(t *testing.T) {
 	s := newRFCSetup(t)
 	s.reach("ESTABLISHED")

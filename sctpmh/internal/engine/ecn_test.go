@@ -20,8 +20,6 @@ func (n *pair) mark(first wire.TSN, count int) {
 
 // The receiver echoes the lowest TSN of the marked packet with every SACK until
 // the sender says that it reduced its window (RFC 4960 appendix A).
-//
-//rfc:6951 5.8-1
 func TestMarksAreEchoed(t *testing.T) {
 	n := newPair(t, Config{}, Config{})
 	n.connect()
@@ -88,8 +86,6 @@ func TestEchoReducesOnce(t *testing.T) {
 }
 
 // DATA is ECN-capable when both ends are, and not where such packets vanish.
-//
-//rfc:6951 5.8-1
 func TestECNNeedsBothEnds(t *testing.T) {
 	for _, test := range []struct{ a, b, want bool }{{true, true, true}, {false, true, false}, {true, false, false}} {
 		n := newPair(t, Config{NoECN: !test.a}, Config{NoECN: !test.b})

@@ -82,7 +82,7 @@ func TestOutOfTheBlueRate(t *testing.T) {
 
 // What an INIT must be (sections 3.3.2, 8.5.1 rule A).
 //
-//rfc:9260 3.3.2-3 3.3.2.1.4-2 5.1-15 5.1-16 5.1-17 5.1.2-2 12.2.4.1-1
+//rfc:9260 3.3.2-3 3.3.2.1.4-2 5.1-15 5.1-16 5.1-17 5.1.2-2 12.2.4.1-1 12.3-2
 func TestInitIsChecked(t *testing.T) {
 	for packet, want := range map[string]string{
 		"4000>5000 tag=00000001 INIT{tag=0000000a rwnd=65536 os=10 is=10 tsn=1}":              "", // tag not zero (section 12.3)

@@ -232,6 +232,10 @@ func (a *Assoc) handleAbort(now Time, on Pair, p *path, c wire.Chunk) {
 		return
 	}
 	a.replies = nil // "MUST NOT respond to any received packet that contains an ABORT" (section 9.1)
+	if a.state == ShutdownAckSent && c.Flags&wire.FlagT != 0 {
+		a.close(nil) // the peer is done: its SHUTDOWN COMPLETE was lost or overtaken
+		return
+	}
 	a.close(err)
 }
 

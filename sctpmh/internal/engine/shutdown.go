@@ -130,6 +130,9 @@ func (a *Assoc) handleShutdown(now Time, p *path, c wire.Chunk) {
 	}
 	a.ack = ackState{paths: a.ack.paths[:0]}
 	a.ackCumulative(now, cum)
+	if f := &a.flight; f.len() > 0 && f.at(f.first).state == acked {
+		f.unack(f.first) // an earlier SACK said that it arrived, and this would have had to say so too
+	}
 	a.applyAck(now)
 	a.advanceShutdown(now)
 }
