@@ -3,6 +3,7 @@ package engine
 import (
 	"encoding/binary"
 	"math/rand/v2"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -32,8 +33,9 @@ func chunkInput(f *testing.F, texts ...string) []byte {
 	return b
 }
 
-// FuzzEndpoint is a listener whose peers send whatever they like. The
-// checksum is made right, or nothing else would be tested.
+// FuzzEndpoint is a listener whose peers send whatever they like, with an
+// association in some state or without. The checksum is made right, or nothing
+// else would be tested.
 //
 //rfc:9260 12.4-5
 func FuzzEndpoint(f *testing.F) {
@@ -41,6 +43,13 @@ func FuzzEndpoint(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		e := newListener()
 		now := Time(1e9)
+		var tcb *TCB
+		if len(b) > 0 && b[len(b)-1]%16 <= byte(Closed) {
+			tcb = &TCB{
+				State: State(b[len(b)-1] % 16), LocalTag: 7, PeerTag: 10, ties: tieTags{8, 9},
+				handshake: client, untouched: b[len(b)-1]&16 != 0, addrs: []netip.Addr{client.Remote.Addr()},
+			}
+		}
 		for _, p := range packets(b) {
 			now = now.Add(time.Millisecond)
 			if len(p) < wire.HeaderLen {
@@ -48,9 +57,9 @@ func FuzzEndpoint(f *testing.F) {
 			}
 			p = append([]byte(nil), p...)
 			wire.SetChecksum(p)
-			made, _ := e.Handle(now, client, p, nil)
-			if made != nil {
-				t.Error("an association without a cookie of ours")
+			made, verdict := e.Handle(now, client, p, tcb)
+			if made != nil || verdict != Keep {
+				t.Error("an association, or the end of one, without a cookie of ours")
 			}
 			for n := 0; ; n++ {
 				out, _, ok := e.Poll(now, nil)
