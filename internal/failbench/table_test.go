@@ -105,7 +105,7 @@ func (t failTable) print(out io.Writer) {
 
 // explainLate says what the last column is.
 func explainLate(out io.Writer) {
-	fmt.Fprintf(out, "late: frames that left the router more than %v late for want of a processor; with more than a few the figures are the machine's.\n", lateness)
+	fmt.Fprintf(out, "late: frames that left the router more than %v late for want of a processor; with more than a few the figures are the machine's (a busy one: use chrt -r 1).\n", lateness)
 }
 
 // cell prints a figure; what reaches patience is a stall that was not waited
