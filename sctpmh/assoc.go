@@ -30,7 +30,7 @@ type Assoc struct {
 	ep *Endpoint
 	id uint64
 
-	inbox       chan arrival  // filled by readers
+	inbox       inbox         // filled by readers
 	wake        chan struct{} // something waits in unsent, or ready has room
 	command     chan func()   // run by the loop
 	established chan struct{} // closed by the loop
@@ -45,6 +45,8 @@ type Assoc struct {
 	timer  *time.Timer
 	armed  engine.Time // when the timer fires, 0: not set
 	place  place
+
+	arrived []arrival // being handled
 
 	payload atomic.Int64  // octets of the largest message that fits a packet
 	dropped atomic.Uint64 // batches for which the inbox had no room
@@ -66,7 +68,7 @@ func (e *Endpoint) newAssoc(m *engine.Assoc) (*Assoc, error) {
 		ep:          e,
 		id:          lastID.Add(1),
 		engine:      m,
-		inbox:       make(chan arrival, inboxLimit),
+		inbox:       newInbox(),
 		wake:        make(chan struct{}, 1),
 		command:     make(chan func()),
 		established: make(chan struct{}),

@@ -97,10 +97,19 @@ func (c *Config) withDefaults() Config {
 
 // Bounds on what waits between goroutines.
 const (
-	// inboxLimit bounds the batches of packets that wait for an association.
-	// A peer that sends faster than its association runs loses packets, as it
-	// would in a socket buffer; the reader never blocks on one association.
-	inboxLimit = 64
+	// inboxLimit bounds the memory of packets that wait for an association, in
+	// octets. A peer that sends faster than its association runs loses packets,
+	// as it would in a socket buffer; the reader never blocks on one
+	// association.
+	inboxLimit = 8 << 20
+
+	// inboxTrain bounds the batches that are handled between two looks at what
+	// there is to send.
+	inboxTrain = 64
+
+	// strayLimit bounds the batches that wait for the endpoint: those that no
+	// association owns. A flood of them takes 64 KiB each at the most.
+	strayLimit = 64
 
 	// backlogLimit bounds associations that were made by peers and not yet
 	// accepted; further ones are aborted. Without it a peer could fill memory

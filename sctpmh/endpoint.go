@@ -63,7 +63,7 @@ func Listen(local []netip.AddrPort, cfg *Config) (*Endpoint, error) {
 		socks:   socks,
 		start:   time.Now(),
 		table:   newTable(),
-		inbox:   make(chan arrival, inboxLimit),
+		inbox:   make(chan arrival, strayLimit),
 		command: make(chan func()),
 		backlog: make(chan *Assoc, backlogLimit),
 		closing: make(chan struct{}),
@@ -207,17 +207,16 @@ func (e *Endpoint) dispatch(local netip.AddrPort, b *udp.Batch) {
 // deliver puts packets into an inbox. It never blocks: one association that
 // does not keep up must not hold up the others.
 func (e *Endpoint) deliver(r engine.RouteKey, in arrival) {
-	inbox := e.inbox
-	a := e.table.lookup(r)
-	if a != nil {
-		inbox = a.inbox
+	if a := e.table.lookup(r); a != nil {
+		if !a.inbox.put(in) {
+			a.dropped.Add(1)
+			in.batch.Release()
+		}
+		return
 	}
 	select {
-	case inbox <- in:
+	case e.inbox <- in:
 	default:
-		if a != nil {
-			a.dropped.Add(1)
-		}
 		in.batch.Release()
 	}
 }

@@ -21,9 +21,12 @@ func (a *Assoc) run() {
 	a.step()
 	for !a.engine.Closed() {
 		select {
-		case in := <-a.inbox:
-			a.receive(in)
-			a.drain()
+		case <-a.inbox.filled:
+			a.arrived = a.inbox.take(a.arrived[:0])
+			for _, in := range a.arrived {
+				a.receive(in)
+			}
+			clear(a.arrived) // they are the pool's again
 		case f := <-a.command:
 			f()
 		case <-a.wake:
@@ -32,18 +35,6 @@ func (a *Assoc) run() {
 			a.engine.Expire(a.ep.now())
 		}
 		a.step()
-	}
-}
-
-// drain handles what else has arrived, so that one SACK answers all of it.
-func (a *Assoc) drain() {
-	for range inboxLimit {
-		select {
-		case in := <-a.inbox:
-			a.receive(in)
-		default:
-			return
-		}
 	}
 }
 
@@ -243,14 +234,7 @@ func (a *Assoc) finish() {
 	close(a.done)
 	a.unsent.end(err)
 	a.ready.end(recvError(err))
-	for {
-		select {
-		case in := <-a.inbox:
-			in.batch.Release()
-		default:
-			return
-		}
-	}
+	a.inbox.end()
 }
 
 func (a *Assoc) wasEstablished() bool {

@@ -116,6 +116,19 @@ func TestReorderDuplicateCorruptMTU(t *testing.T) {
 	}
 }
 
+// always has a deadline that Expire does not end.
+type always struct{ sink }
+
+func (*always) Deadline() (Time, bool) { return Start, true }
+
+func TestTimeThatDoesNotPassIsAnError(t *testing.T) {
+	n := New(1)
+	n.Add(&always{})
+	if err := n.Run(Start.Add(time.Second), nil); err == nil {
+		t.Error("no error")
+	}
+}
+
 // A packet of 1,000 octets is one of 1,028 with its headers.
 func TestMTU(t *testing.T) {
 	if n, to, _, _ := run(t, 1, Config{MTU: 1028}, 10); len(to.got) != 10 {

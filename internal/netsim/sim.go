@@ -109,7 +109,12 @@ func (n *Net) Run(end Time, stop func() bool) error {
 	if err := n.settle(); err != nil {
 		return err
 	}
-	for len(n.events) > 0 && n.events[0].at <= end {
+	for count := 0; len(n.events) > 0 && n.events[0].at <= end; count++ {
+		if n.events[0].at > n.now {
+			count = 0
+		} else if count > maxEvents {
+			return fmt.Errorf("time does not pass at %v: a deadline is always due", time.Duration(n.now))
+		}
 		if stop != nil && stop() {
 			return nil
 		}
@@ -123,6 +128,10 @@ func (n *Net) Run(end Time, stop func() bool) error {
 	n.now = max(n.now, end)
 	return nil
 }
+
+// maxEvents bounds what may happen at one instant, for the same reason as
+// maxBurst: a deadline that is always due is a bug.
+const maxEvents = 1 << 17
 
 // maxBurst bounds the packets that a node may send at one instant: a node
 // whose Poll does not end is a bug to be reported, not to hang in.

@@ -151,15 +151,21 @@ func BenchmarkLossyPath(b *testing.B) {
 	c := netsim.Config{Delay: 10 * time.Millisecond, Rate: 1_250_000, Queue: 62_500}
 	const from, to = 5 * time.Second, 15 * time.Second
 	for range b.N {
-		n := newFailoverNet(1, c, steady(500*time.Microsecond, to, 1204))
-		n.net.At(netsim.Start.Add(3*time.Second), func() { n.link[0].SetLoss(0.3) })
-		var before int
-		n.net.At(netsim.Start.Add(from), func() { before = n.b.octets })
-		if err := n.net.Run(netsim.Start.Add(to), nil); err != nil {
-			b.Fatal(err)
+		var shares []float64
+		for run := range failoverRuns {
+			n := newFailoverNet(uint64(run), c, steady(500*time.Microsecond, to, 1204))
+			n.net.At(netsim.Start.Add(3*time.Second), func() { n.link[0].SetLoss(0.3) })
+			var before int
+			n.net.At(netsim.Start.Add(from), func() { before = n.b.octets })
+			if err := n.net.Run(netsim.Start.Add(to), nil); err != nil {
+				b.Fatal(err)
+			}
+			rate := float64(n.b.octets-before) / (to - from).Seconds()
+			shares = append(shares, 100*rate/(1_250_000*1204/1232))
 		}
-		rate := float64(n.b.octets-before) / (to - from).Seconds()
-		b.ReportMetric(100*rate/(1_250_000*1204/1232), "%-of-good-path")
+		slices.Sort(shares)
+		b.ReportMetric(shares[len(shares)/2], "median-%")
+		b.ReportMetric(shares[0], "worst-%")
 		b.ReportMetric(0, "ns/op")
 	}
 }

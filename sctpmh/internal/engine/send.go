@@ -67,17 +67,13 @@ func (a *Assoc) pollData(now Time, buf []byte) ([]byte, Pair, bool) {
 		return buf, Pair{}, false
 	}
 	cost, ok := a.nextChunk(now)
-	if !ok || (p.flight >= p.cc.cwnd || p.loss.single && p.flight > 0) && !p.loss.mayRush(&a.flight) {
-		return buf, Pair{}, false
-	}
-	p.cc.use(now, p.flight == 0, p.rto.rto, p.pmdcs(&a.cfg))
-	start := len(buf)
-	b := a.beginPacket(buf, a.peer.tag)
-	if !p.loss.rush && !p.pacer.allow(now, &p.cc, p.rto.srtt, p.pmdcs(&a.cfg)) {
+	if !ok || !a.admits(now, p) {
 		return buf, Pair{}, false
 	}
 	p.loss.rush = false
-	limit := p.packetLimit(&a.cfg)
+	p.cc.use(now, p.flight == 0, p.rto.rto, p.pmdcs(&a.cfg))
+	start, limit := len(buf), p.packetLimit(&a.cfg)
+	b := a.beginPacket(buf, a.peer.tag)
 	if room := limit - commonHeader - cost; a.sack.pending() && room >= a.sackLen() && a.sackPath() == p {
 		b = a.appendSack(b, p, room)
 	}
@@ -107,6 +103,18 @@ func (a *Assoc) pollData(now Time, buf []byte) ([]byte, Pair, bool) {
 		p.armProbe(now)
 	}
 	return a.endPacket(b, start, p), p.pair, true
+}
+
+// admits reports whether congestion control lets a packet with DATA leave over
+// a path now.
+func (a *Assoc) admits(now Time, p *path) bool {
+	switch {
+	case p.loss.mayRush(&a.flight):
+		return true
+	case p.flight >= p.cc.cwnd, p.loss.single && p.flight > 0:
+		return false
+	}
+	return p.pacer.allow(now, &p.cc, p.rto.srtt, p.pmdcs(&a.cfg))
 }
 
 // maySendData reports whether DATA may leave in the present state (RFC 9260

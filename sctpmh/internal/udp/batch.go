@@ -44,6 +44,9 @@ func newPool(size int) *sync.Pool {
 // Release gives the batch's memory back. The batch is not to be used again.
 func (b *Batch) Release() { b.pool.Put(b) }
 
+// Memory is the octets of memory that the batch holds.
+func (b *Batch) Memory() int { return len(b.buf) }
+
 // Next takes the next packet off the batch.
 func (b *Batch) Next() (packet []byte, ok bool) {
 	if len(b.Data) == 0 {
