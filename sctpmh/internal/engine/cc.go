@@ -38,7 +38,14 @@ type congestion struct {
 	inRecovery bool
 
 	usedAt Time // when data was last sent
-	undo   undo
+
+	// full is the last transmission at the time when the window last held data
+	// back: what is acknowledged up to it was sent with a window in full use.
+	// That the flight is below the window when a SACK comes says little, because
+	// packets are paced.
+	full xmitNum
+
+	undo undo
 }
 
 func newCongestion(algorithm CongestionControl, mtu int, v4 bool) congestion {
@@ -66,8 +73,9 @@ func (c *congestion) ack(now Time, d ackedData, mtu int) {
 		c.start.round(d)
 	}
 	// "only if the current congestion window is being fully utilized and the
-	// data sender is not in Fast Recovery": less than a packet was unused.
-	if c.inRecovery || d.flight < c.cwnd-mtu {
+	// data sender is not in Fast Recovery": less than a packet was unused, or
+	// data had to wait since.
+	if c.inRecovery || d.flight < c.cwnd-mtu && (c.full == 0 || d.xmit > c.full) {
 		c.cubic.idle(now)
 		return
 	}

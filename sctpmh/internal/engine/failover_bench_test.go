@@ -193,7 +193,7 @@ func throughput(b *testing.B, algorithm CongestionControl, rtt time.Duration, lo
 	const rate, from, to = 12_500_000, 5 * time.Second, 20 * time.Second
 	c := netsim.Config{Delay: rtt / 2, Rate: rate, Queue: rate / 20}
 	n := newFailoverNet(1, c, nil)
-	big := Config{Port: 4000, Locals: aLocals, CongestionControl: algorithm, SendBuffer: 16 << 20, ReceiveBuffer: 32 << 20}
+	big := Config{Port: 4000, Locals: aLocals, CongestionControl: algorithm, SendBuffer: 16 << 20, ReceiveBuffer: 32 << 20, MaxPMTU: 1500}
 	n.a.ep.cfg, n.b.ep.cfg.ReceiveBuffer = big.withDefaults(), big.ReceiveBuffer
 	n.a.assoc = n.a.ep.Dial(Time(netsim.Start), []Pair{onPath1}, 4000, 5000)
 	n.link[0].SetLoss(loss)

@@ -47,3 +47,19 @@ func TestShortRoundTripsAreNotPaced(t *testing.T) {
 		c.sent(1232)
 	}
 }
+
+// A paced window is in full use although less than all of it is in flight when
+// a SACK comes: slow start doubles it each round trip.
+func TestPacingLetsTheWindowGrow(t *testing.T) {
+	n := newPair(t, Config{SendBuffer: 8 << 20}, Config{ReceiveBuffer: 16 << 20})
+	n.delay = 150 * time.Millisecond
+	n.a.assoc = n.a.ep.Dial(n.now, []Pair{onPath1}, 4000, 5000)
+	n.advance(time.Second)
+	p := n.a.assoc.paths.current
+	n.send(n.a, 1, 3000, 1200)
+	before := p.cc.cwnd
+	n.advance(7 * 300 * time.Millisecond)
+	if p.cc.cwnd < 60*before {
+		t.Errorf("window from %d to %d octets in seven round trips", before, p.cc.cwnd)
+	}
+}

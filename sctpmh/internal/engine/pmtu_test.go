@@ -57,14 +57,18 @@ func TestPathMTUIsFound(t *testing.T) {
 	}
 }
 
-// The search ends at the largest size that may be tried.
+// The search ends: at the largest size that may be tried, and at what the
+// network carries.
 func TestPathMTUSearchEnds(t *testing.T) {
-	for _, largest := range []int{1280, 1400, 1500, 9000} {
-		n := newPair(t, Config{MaxPMTU: largest}, Config{MaxPMTU: largest})
+	for _, test := range []struct{ largest, mtu int }{{1280, 9000}, {1400, 9000}, {1500, 9000}, {9000, 9000}, {9000, 1400}, {9000, 1500}} {
+		n := newPair(t, Config{MaxPMTU: test.largest}, Config{MaxPMTU: test.largest})
+		n.drop = narrow(test.mtu)
 		n.connect()
-		n.advance(10 * time.Second)
-		if s := n.a.assoc.Stats(); s.SizeProbes > 2*10 {
-			t.Errorf("largest %d: %d probes in ten seconds", largest, s.SizeProbes)
+		n.advance(30 * time.Second)
+		before := n.a.assoc.Stats().SizeProbes
+		n.advance(time.Minute)
+		if more := n.a.assoc.Stats().SizeProbes - before; more != 0 {
+			t.Errorf("largest %d, MTU %d: %d more probes in a minute", test.largest, test.mtu, more)
 		}
 	}
 }

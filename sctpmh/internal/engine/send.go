@@ -87,6 +87,9 @@ func (a *Assoc) pollData(now Time, buf []byte) ([]byte, Pair, bool) {
 		b = a.appendNextChunk(now, b, p)
 		cost, ok = a.nextChunk(now)
 	}
+	if ok && p.flight >= p.cc.cwnd {
+		p.cc.full = a.flight.xmits
+	}
 	if !ok || p.flight >= p.cc.cwnd {
 		// The end of a flight: the peer need not wait for more before it
 		// acknowledges (RFC 9260 section 6.2, RFC 7053).
@@ -111,7 +114,10 @@ func (a *Assoc) admits(now Time, p *path) bool {
 	switch {
 	case p.loss.mayRush(&a.flight):
 		return true
-	case p.flight >= p.cc.cwnd, p.loss.single && p.flight > 0:
+	case p.flight >= p.cc.cwnd:
+		p.cc.full = a.flight.xmits
+		return false
+	case p.loss.single && p.flight > 0:
 		return false
 	}
 	return p.pacer.allow(now, &p.cc, p.rto.srtt, p.pmdcs(&a.cfg))
