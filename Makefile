@@ -29,12 +29,15 @@ test:
 race:
 	$(GO) test -race ./...
 
+# Coverage is gathered in a directory of the run's own: two runs at once must not
+# count for each other.
 sim:
-	@rm -rf bin/cover && mkdir -p bin/cover
-	$(GO) test $(ENGINE) -run '^TestSim$$' -timeout 60m -sim.n=$(N) -sim.seed=$(SEED) -v -cover -args -test.gocoverdir=$(CURDIR)/bin/cover
-	@$(GO) test $(ENGINE) -skip '^TestSim$$' -cover -args -test.gocoverdir=$(CURDIR)/bin/cover >bin/cover/log || { cat bin/cover/log; exit 1; }
-	@$(GO) tool covdata textfmt -i=bin/cover -o=bin/engine.cover
-	@$(GO) tool cover -func=bin/engine.cover | awk 'END { sub("%", "", $$NF); printf "engine coverage: %s %% of statements (goal 90)\n", $$NF; exit $$NF < 90 }'
+	@set -e; d=$$(mktemp -d); trap 'rm -rf "$$d"' EXIT; mkdir -p bin "$$d/data"; \
+	$(GO) test $(ENGINE) -run '^TestSim$$' -timeout 60m -sim.n=$(N) -sim.seed=$(SEED) -v -cover -args -test.gocoverdir="$$d/data"; \
+	$(GO) test $(ENGINE) -skip '^TestSim$$' -cover -args -test.gocoverdir="$$d/data" >"$$d/log" || { cat "$$d/log"; exit 1; }; \
+	$(GO) tool covdata textfmt -i="$$d/data" -o="$$d/profile"; \
+	cp "$$d/profile" bin/engine.cover; \
+	$(GO) tool cover -func="$$d/profile" | awk 'END { sub("%", "", $$NF); printf "engine coverage: %s %% of statements (goal 90)\n", $$NF; exit $$NF < 90 }'
 
 fuzz:
 	@set -e; for f in $(FUZZ); do \

@@ -170,17 +170,17 @@ func TestTransferSurvives(t *testing.T) {
 	for _, test := range []struct {
 		what string
 		cut  func(s *scene) error
-		seen bool // by the kernel of one end: no timeout is needed
+		seen string // the end whose kernel sees it: no timeout is needed there
 	}{
-		{"cut in both directions", func(s *scene) error { return s.ISP[0].Cut() }, false},
-		{"cut towards the site", func(s *scene) error { return s.ISP[0].Cut(s.Site) }, false},
-		{"cut towards the laptop", func(s *scene) error { return s.ISP[0].Cut(s.Laptop) }, false},
-		{"carrier lost at the laptop", func(s *scene) error { return s.ISP[0].Carrier(s.Laptop, false) }, true},
-		{"device switched off at the laptop", func(s *scene) error { return s.ISP[0].Device(s.Laptop, false) }, true},
-		{"addresses taken from the laptop", func(s *scene) error { return s.ISP[0].Unaddress(s.Laptop) }, true},
-		{"routes taken from the laptop", func(s *scene) error { return s.ISP[0].Unroute(s.Laptop) }, true},
-		{"device switched off at the site", func(s *scene) error { return s.ISP[0].Device(s.Site, false) }, true},
-		{"carrier lost at the site", func(s *scene) error { return s.ISP[0].Carrier(s.Site, false) }, true},
+		{"cut in both directions", func(s *scene) error { return s.ISP[0].Cut() }, ""},
+		{"cut towards the site", func(s *scene) error { return s.ISP[0].Cut(s.Site) }, ""},
+		{"cut towards the laptop", func(s *scene) error { return s.ISP[0].Cut(s.Laptop) }, ""},
+		{"carrier lost at the laptop", func(s *scene) error { return s.ISP[0].Carrier(s.Laptop, false) }, "laptop"},
+		{"device switched off at the laptop", func(s *scene) error { return s.ISP[0].Device(s.Laptop, false) }, "laptop"},
+		{"addresses taken from the laptop", func(s *scene) error { return s.ISP[0].Unaddress(s.Laptop) }, "laptop"},
+		{"routes taken from the laptop", func(s *scene) error { return s.ISP[0].Unroute(s.Laptop) }, "laptop"},
+		{"device switched off at the site", func(s *scene) error { return s.ISP[0].Device(s.Site, false) }, "site"},
+		{"carrier lost at the site", func(s *scene) error { return s.ISP[0].Carrier(s.Site, false) }, "site"},
 	} {
 		t.Run(test.what, func(t *testing.T) {
 			t.Parallel()
@@ -197,18 +197,32 @@ func TestTransferSurvives(t *testing.T) {
 			if len(moved) == 0 {
 				t.Error("no failover: the cut came too late")
 			}
-			seen := false
 			for _, f := range moved {
 				if f.StallMS > 1000 {
 					t.Errorf("stall of %.0f ms", f.StallMS)
 				}
-				seen = seen || f.Cause == "interface"
 			}
-			if seen != test.seen {
-				t.Errorf("failovers %+v: seen by the kernel %v, want %v", moved, seen, test.seen)
-			}
+			s.wantSeen(test.seen)
 			s.wantExactEnd()
 		})
+	}
+}
+
+// wantSeen checks that the program at one end, or none, heard from its kernel
+// that an address leads nowhere. On a busy machine a timeout may have come first,
+// so the cause of the failover says nothing.
+func (s *scene) wantSeen(end string) {
+	s.t.Helper()
+	for name, p := range map[string]*lab.Proc{"site": s.gw, "laptop": s.socks} {
+		if name != end {
+			if l := p.Lines("local address"); len(l) > 0 {
+				s.t.Errorf("%s: %v", name, l)
+			}
+			continue
+		}
+		ctx, cancel := context.WithTimeout(s.t.Context(), 5*time.Second)
+		defer cancel()
+		s.must(p.Await(ctx, "local address", 1))
 	}
 }
 

@@ -179,7 +179,12 @@ func (s *sim) excuse(complete bool) bool {
 	case s.hasty():
 		return true // what was left took longer than T5-shutdown-guard
 	}
-	return complete // the last packets of the shutdown were lost: one end cannot know
+	// The last packets of the shutdown were lost or overtaken: one end hears that
+	// the other has no association any more. Without longer faults it hears that
+	// in time, because what is lost is sent again.
+	var timeout *TimeoutError
+	late := errors.As(s.a.err, &timeout) || errors.As(s.b.err, &timeout)
+	return complete && !(late && s.fault == "calm" && !s.is("NAT that rebinds"))
 }
 
 // smooth reports whether every packet arrives, once and in order.
