@@ -137,3 +137,17 @@ func TestAbortInsteadOfShutdownComplete(t *testing.T) {
 		t.Errorf("ended with %v", s.assoc.Err())
 	}
 }
+
+// Packets of the peer put the repetition of a SHUTDOWN off by one timeout at the
+// most: a peer that probes because the SHUTDOWN was lost would otherwise keep it
+// from ever being repeated.
+func TestProbesDoNotStopTheShutdown(t *testing.T) {
+	s := newRFCSetup(t)
+	p := s.reach("SHUTDOWN-SENT")
+	s.skip()
+	for range 5 { // RTO is 1 s
+		s.advance(400 * time.Millisecond)
+		s.send("4000>5000 tag=%08x HEARTBEAT{info=0001020304050607}", p.local)
+	}
+	s.first("SHUTDOWN")
+}

@@ -97,9 +97,11 @@ func (a *Assoc) handleChunks(now Time, on Pair, p *path, chunks []byte) {
 	}
 	if a.state == ShutdownSent && a.shut.t2.armed {
 		// The peer still sends what it had queued: it gets the time for it
-		// (section 9.2).
+		// (section 9.2). Not without end, because it may be probing for want of
+		// the SHUTDOWN that was lost.
 		a.assocErrors = 0
-		a.shut.t2.set(now.Add(a.shut.path.rto.rto))
+		rto := a.shut.path.rto.rto
+		a.shut.t2.set(min(now.Add(rto), a.shut.sentAt.Add(2*rto)))
 	}
 	if a.rx.data {
 		a.receivedData(now, p, a.rx.immediate)

@@ -11,6 +11,7 @@ type shutdownState struct {
 	requested bool
 	due       bool     // the chunk of the present state is to be sent
 	t2        deadline // T2-shutdown: send it again
+	sentAt    Time     // the last one
 	guard     deadline // T5-shutdown-guard: give up
 	path      *path    // the last one took it
 	from      *path    // the peer's SHUTDOWN came by it
@@ -70,6 +71,7 @@ func (a *Assoc) pollShutdown(now Time, buf []byte) ([]byte, Pair, bool) {
 		p = f // where the question came from (section 6.4)
 	}
 	a.shut.path = p
+	a.shut.sentAt = now
 	a.shut.t2.set(now.Add(p.rto.rto))
 	b := a.beginPacket(buf, a.peer.tag)
 	if a.state == ShutdownSent {
