@@ -28,12 +28,17 @@ type stateCookie struct {
 	localPort, peerPort uint16
 	adaptation          uint32
 	ecn                 bool
+	borrowed            bool // localTag is of an association that there was already
 	listed              []netip.Addr
 }
 
 const (
 	cookieMACLen  = sha256.Size
-	cookieVersion = 3
+	cookieVersion = 4
+
+	// Bits of the flags.
+	cookieECN      = 1
+	cookieBorrowed = 2
 
 	// keyLife is how long a signing key makes cookies; it is accepted for as
 	// long again.
@@ -100,7 +105,10 @@ func (j *cookieJar) seal(c *stateCookie) []byte {
 	}
 	flags := byte(0)
 	if c.ecn {
-		flags = 1
+		flags |= cookieECN
+	}
+	if c.borrowed {
+		flags |= cookieBorrowed
 	}
 	b = append(b, flags)
 	for _, a := range c.listed {
@@ -174,7 +182,7 @@ func (c *stateCookie) decode(b []byte) bool {
 	c.localTSN, c.peerTSN = wire.TSN(word()), wire.TSN(word())
 	c.rwnd, c.adaptation = word(), word()
 	c.peerOut, c.peerIn, c.localPort, c.peerPort = half(), half(), half(), half()
-	c.ecn, b = b[0] == 1, b[1:]
+	c.ecn, c.borrowed, b = b[0]&cookieECN != 0, b[0]&cookieBorrowed != 0, b[1:]
 	for range n {
 		c.listed = append(c.listed, netip.AddrFrom16([16]byte(b)).Unmap())
 		b = b[16:]

@@ -73,7 +73,7 @@ func (e *Endpoint) tie(now Time, on Pair, h wire.Header, t *TCB, c *stateCookie)
 	if t.State == CookieWait || t.State == CookieEchoed {
 		// The same parameters as in our INIT, so that both ends come to know
 		// one pair of tags (section 5.2.1).
-		c.localTag, c.localTSN = t.LocalTag, t.localTSN
+		c.localTag, c.localTSN, c.borrowed = t.LocalTag, t.localTSN, true
 		if !slices.Contains(t.addrs, on.Remote.Addr()) {
 			return false // rule 1: only where the user sent us
 		}

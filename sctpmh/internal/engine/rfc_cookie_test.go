@@ -538,3 +538,30 @@ func TestRFC9260RestartActionDCookieEchoed(t *testing.T) {
 	s.counts(1, 0, 0)
 	s.usable(p.local, rfcTag, rfcTSN, p.ltsn)
 }
+
+// A cookie of a collision carries the tag of our own INIT. When that association has ended it makes nothing, and its
+// sender is told to begin anew: the old tags would come back, and what is still on its way would be taken for new.
+//
+//rfc:9260 5.3.1-3
+func TestRFC9260CookieOfCollisionOutlivesAssociation(t *testing.T) {
+	for _, state := range []string{"COOKIE-WAIT", "COOKIE-ECHOED"} {
+		t.Run(state, func(t *testing.T) {
+			s := newRFCSetup(t)
+			p := s.reach(state)
+			ack := s.ask(rfcNewTag, 9000, "")
+			s.abort()
+			s.skip()
+			s.echo(ack)
+			e := s.only("ERROR")
+			s.tagged(e, rfcNewTag, false)
+			if !slices.Equal(e.causes, []uint16{3}) {
+				t.Errorf("causes %v, want Stale Cookie", e.causes)
+			}
+			s.counts(0, 0, 1)
+			s.open(rfcNewTag, 9000, "")
+			if s.localTag() == p.local {
+				t.Errorf("tag %08x again", p.local)
+			}
+		})
+	}
+}

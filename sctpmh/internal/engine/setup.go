@@ -97,6 +97,12 @@ func (e *Endpoint) handleCookieEcho(now Time, on Pair, h wire.Header, c wire.Chu
 			return nil, Complete
 		}
 	}
+	if tcb == nil && cookie.borrowed && v == cookieGood {
+		// The association whose tag it carries has ended. It would come back
+		// with its old tags and sequence numbers, and with it whatever is
+		// still on its way.
+		v = cookieStale
+	}
 	switch {
 	case v == cookieStale:
 		// Answered, so that the peer begins anew (section 5.1.5 step 4).
