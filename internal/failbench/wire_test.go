@@ -19,6 +19,7 @@ type rule struct {
 	rate  float64       // octets of IP packets a second, 0: any
 	queue time.Duration // at most this waits for the rate; the rest is lost
 	loss  float64       // share of the frames that vanish
+	seed  uint64        // not 0: which of them, counted from the rule's start
 	cut   bool          // every frame vanishes, without a sign
 }
 
@@ -70,7 +71,7 @@ func (w *wire) carry(wg *sync.WaitGroup, d *direction, seed uint64) {
 	queue := make(chan frame, onWire)
 	wg.Go(func() { // ends when from is closed
 		defer close(queue)
-		w.take(d, queue, rand.New(rand.NewPCG(seed, 1)))
+		w.take(d, queue, seed)
 	})
 	wg.Go(func() { // ends when queue is closed
 		pin(int(seed))
@@ -81,8 +82,10 @@ func (w *wire) carry(wg *sync.WaitGroup, d *direction, seed uint64) {
 }
 
 // take reads frames and decides what becomes of each.
-func (w *wire) take(d *direction, queue chan<- frame, rng *rand.Rand) {
+func (w *wire) take(d *direction, queue chan<- frame, seed uint64) {
 	var s shaper
+	var r *rule
+	rng := rand.New(rand.NewPCG(seed, 1))
 	buf := make([]byte, vnetHeader+1<<16)
 	for {
 		n, err := d.from.Read(buf)
@@ -92,8 +95,12 @@ func (w *wire) take(d *direction, queue chan<- frame, rng *rand.Rand) {
 		if err != nil {
 			continue // without a carrier reads fail once
 		}
-		r := *w.rule.Load()
-		due, room := s.admit(time.Now(), r, n-vnetHeader-ethernetHeader)
+		if now := w.rule.Load(); now != r {
+			if r = now; r.seed != 0 {
+				rng = rand.New(rand.NewPCG(seed, r.seed))
+			}
+		}
+		due, room := s.admit(time.Now(), *r, n-vnetHeader-ethernetHeader)
 		if !room || r.cut || rng.Float64() < r.loss {
 			continue
 		}
