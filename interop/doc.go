@@ -70,4 +70,19 @@
 // says that ordered delivery is exact. set is the sum, modulo 2^64, of each
 // message's own hash over the same octets: it says the same of unordered
 // messages.
+//
+// A worked example: "send stream=1 streams=2 ppid=46 unordered=0 size=11
+// count=3 seed=7" sends these three messages, the second one on stream 2,
+//
+//	261c826ef29d4bc2fd4d5b
+//	539b17bb1f929d1ae6fbea
+//	801aad074d86ef72cfa97a
+//
+// and a peer to which nothing else was sent answers "sums" with
+//
+//	@ sum stream=1 messages=2 octets=22 chain=c84dae5ea80790de set=da441365f5a36cdb
+//	@ sum stream=2 messages=1 octets=11 chain=09a5456c3cf2d13f set=09a5456c3cf2d13f
+//	@ ok sums
+//
+// Package interop/pattern is all of this for peers in Go.
 package interop
