@@ -1,14 +1,13 @@
-// Package udp is a UDP socket for SCTP packets: bound to one local address
-// and its uplink, never fragmenting unless told, and moving many packets with
-// one system call where the kernel can (segmentation offload out, coalescing
-// in). It sees and sets the ECN field, and passes on what the network says of
-// packets that it could not deliver.
+// Package udp is a socket for SCTP packets, over UDP or, with privileges, over
+// IP itself: bound to one local address and its uplink, never fragmenting
+// unless told, and moving many packets with one system call where the kernel
+// can (segmentation offload out, coalescing in). It sees and sets the ECN
+// field, and passes on what the network says of packets that it could not
+// deliver.
 package udp
 
 import (
-	"context"
 	"fmt"
-	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -27,11 +26,11 @@ const (
 	socketBuffer = 4 << 20
 )
 
-// A Socket is a UDP socket on one local address. Send may be called from any
-// goroutine, Receive from one and Hints from one.
+// A Socket is a UDP or raw socket on one local address. Send may be called
+// from any goroutine, Receive from one and Hints from one.
 type Socket struct {
 	// Set once.
-	conn  *net.UDPConn
+	conn  datagrams
 	raw   syscall.RawConn // conn's
 	local netip.AddrPort
 	watch *errorWatch // wakes Hints
@@ -58,25 +57,7 @@ func Listen(local netip.AddrPort, bind bool) (*Socket, error) {
 	if !local.Addr().IsValid() || local.Addr().IsUnspecified() {
 		return nil, fmt.Errorf("listen on %v: a path needs a concrete local address", local)
 	}
-	s := &Socket{oob: make([]byte, 128)}
-	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
-		return control(c, func(fd int) error { return s.setup(fd, local, bind) })
-	}}
-	conn, err := lc.ListenPacket(context.Background(), "udp", local.String())
-	if err != nil {
-		return nil, err // it names the operation and the address
-	}
-	s.conn = conn.(*net.UDPConn)
-	at := s.conn.LocalAddr().(*net.UDPAddr).AddrPort()
-	s.local = netip.AddrPortFrom(at.Addr().Unmap().WithZone(""), at.Port())
-	if s.raw, err = s.conn.SyscallConn(); err == nil {
-		err = control(s.raw, func(fd int) (err error) { s.watch, err = watchErrors(fd); return err })
-	}
-	if err != nil {
-		s.conn.Close()
-		return nil, fmt.Errorf("listen on %v: watch for errors: %w", local, err)
-	}
-	return s, nil
+	return open("udp", local.String(), local, bind)
 }
 
 func control(c syscall.RawConn, f func(fd int) error) error {
