@@ -2,17 +2,15 @@ package sctpmh
 
 import (
 	"context"
+	"errors"
 	"io"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/sctpmh/mh/internal/gate"
-	"github.com/sctpmh/mh/sctpmh/internal/engine"
-	"github.com/sctpmh/mh/sctpmh/internal/udp"
-	"github.com/sctpmh/mh/sctpmh/internal/wire"
 )
 
 // A Message is a user message on a stream. Ordered messages of one stream
@@ -27,68 +25,51 @@ type Message struct {
 // An Assoc is an association with a peer.
 type Assoc struct {
 	// Set once.
-	ep *Endpoint
-	id uint64
+	ep     *Endpoint
+	id     uint64
+	driver driver
 
-	inbox       inbox         // filled by readers
-	wake        chan struct{} // something waits in unsent, or ready has room
-	command     chan func()   // run by the loop
-	established chan struct{} // closed by the loop
-	done        chan struct{} // closed by the loop when it ends
+	established chan struct{} // closed by the driver
+	done        chan struct{} // closed when the driver ends
 
-	unsent queue // users to loop
-	ready  queue // loop to users
-
-	// Owned by the loop.
-	engine *engine.Assoc
-	train  udp.Train
-	timer  *time.Timer
-	armed  engine.Time // when the timer fires, 0: not set
-	place  place
-
-	arrived []arrival // being handled
-
-	payload atomic.Int64  // octets of the largest message that fits a packet
-	dropped atomic.Uint64 // batches for which the inbox had no room
+	unsent queue // users to driver
+	ready  queue // driver to users
 
 	mu        sync.Mutex // leaf; guards what follows
 	err       error
 	peer      Peer
 	failovers []Failover
-	last      []PathInfo  // as the loop ended
+	last      []PathInfo  // as the driver ended
 	moved     gate.Signal // a path changed its state
-	stats     Stats
+	counts    Stats       // as the driver ended
+}
+
+// A driver is what moves an association's messages: a loop of this package's
+// own engine, or the kernel. It takes them from unsent, puts them into ready,
+// and calls establish once and end once. Its methods may be called from any
+// goroutine; they report false, or do nothing, when it has ended.
+type driver interface {
+	poke() // something waits in unsent, or ready has room
+	permit([]netip.Addr)
+	setPrimary(Pair) bool
+	abort(reason string)
+	payload() int // octets of the largest message that fits a packet
+	paths() ([]PathInfo, bool)
+	stats() (Stats, bool)
 }
 
 var lastID atomic.Uint64
 
-// newAssoc gives a state machine its place in the table.
-func (e *Endpoint) newAssoc(m *engine.Assoc) (*Assoc, error) {
-	a := &Assoc{
+func newAssoc(e *Endpoint, d driver) *Assoc {
+	return &Assoc{
 		ep:          e,
 		id:          lastID.Add(1),
-		engine:      m,
-		inbox:       newInbox(),
-		wake:        make(chan struct{}, 1),
-		command:     make(chan func()),
+		driver:      d,
 		established: make(chan struct{}),
 		done:        make(chan struct{}),
 		unsent:      newQueue(unsentLimit),
 		ready:       newQueue(readyLimit),
-		place:       place{ports: ports(m), tag: m.LocalTag()},
 	}
-	if err := e.table.add(m.LocalTag(), a, e.cfg.MaxAssociations); err != nil {
-		return nil, err
-	}
-	a.payload.Store(int64(m.MaxPayload()))
-	a.noteTags()
-	a.notePeer()
-	return a, nil
-}
-
-func ports(m *engine.Assoc) [2]uint16 {
-	local, peer := m.Ports()
-	return [2]uint16{local, peer}
 }
 
 // ID is a number of this association that no other of the process has.
@@ -103,7 +84,7 @@ func (a *Assoc) Send(ctx context.Context, m Message) error {
 	}
 	first, err := a.unsent.put(ctx, m)
 	if first {
-		a.poke()
+		a.driver.poke()
 	}
 	return err
 }
@@ -115,7 +96,7 @@ func (a *Assoc) TrySend(m Message) (ok bool, err error) {
 	}
 	ok, first, err := a.unsent.tryPut(m)
 	if first {
-		a.poke()
+		a.driver.poke()
 	}
 	return ok, err
 }
@@ -142,46 +123,19 @@ func (a *Assoc) check(m Message) error {
 func (a *Assoc) Recv(ctx context.Context) (Message, error) {
 	m, relieved, err := a.ready.take(ctx)
 	if relieved {
-		a.poke()
+		a.driver.poke()
 	}
 	return m, err
-}
-
-// poke has the loop look at the queues.
-func (a *Assoc) poke() {
-	select {
-	case a.wake <- struct{}{}:
-	default:
-	}
-}
-
-// do runs f on the loop and waits for it. It reports false when the loop has
-// ended.
-func (a *Assoc) do(f func()) bool {
-	ran := make(chan struct{})
-	select {
-	case a.command <- func() { f(); close(ran) }:
-		<-ran
-		return true
-	case <-a.done:
-		return false
-	}
 }
 
 // Permit says which addresses of the peer, beside that of the handshake, may
 // be probed and, once they answered, used. It replaces what was permitted
 // before.
-func (a *Assoc) Permit(addrs []netip.Addr) {
-	addrs = slices.Clone(addrs)
-	a.do(func() { a.engine.Permit(a.ep.now(), addrs) })
-}
+func (a *Assoc) Permit(addrs []netip.Addr) { a.driver.permit(addrs) }
 
 // SetPrimary prefers a confirmed path for new data while it works. It reports
 // whether there is such a path.
-func (a *Assoc) SetPrimary(p Pair) (ok bool) {
-	a.do(func() { ok = a.engine.SetPrimary(a.ep.now(), engine.Pair(p)) })
-	return ok
-}
+func (a *Assoc) SetPrimary(p Pair) (ok bool) { return a.driver.setPrimary(p) }
 
 // Peer returns what the handshake said of the other end.
 func (a *Assoc) Peer() Peer {
@@ -192,11 +146,11 @@ func (a *Assoc) Peer() Peer {
 
 // MaxPayload is the size in octets of the largest message that fits one
 // packet of the path in use. It changes with the path.
-func (a *Assoc) MaxPayload() int { return int(a.payload.Load()) }
+func (a *Assoc) MaxPayload() int { return a.driver.payload() }
 
 // Paths returns the paths as they are now, or as they were at the end.
-func (a *Assoc) Paths() (paths []PathInfo) {
-	if a.do(func() { paths = a.paths() }) {
+func (a *Assoc) Paths() []PathInfo {
+	if paths, ok := a.driver.paths(); ok {
 		return paths
 	}
 	a.mu.Lock()
@@ -212,18 +166,6 @@ func (a *Assoc) PathsChanged() <-chan struct{} {
 	return a.moved.Wait()
 }
 
-// paths is Paths on the loop.
-func (a *Assoc) paths() (paths []PathInfo) {
-	for _, p := range a.engine.AppendPaths(nil) {
-		paths = append(paths, PathInfo{
-			Local: p.Local, Remote: p.Remote, State: PathState(p.State), Confirmed: p.Confirmed, InUse: p.InUse,
-			SRTT: p.SRTT, RTO: p.RTO, Cwnd: p.Cwnd, MTU: p.MTU,
-			TxBytes: p.TxBytes, RxBytes: p.RxBytes, Retransmits: p.Retransmits, Errors: p.Errors,
-		})
-	}
-	return paths
-}
-
 // Failovers returns the latest failovers, the oldest first.
 func (a *Assoc) Failovers() []Failover {
 	a.mu.Lock()
@@ -232,29 +174,20 @@ func (a *Assoc) Failovers() []Failover {
 }
 
 // Stats returns the counters.
-func (a *Assoc) Stats() (s Stats) {
-	if !a.do(func() { s = a.counters() }) {
-		a.mu.Lock()
-		s = a.stats
-		a.mu.Unlock()
+func (a *Assoc) Stats() Stats {
+	if s, ok := a.driver.stats(); ok {
+		return s
 	}
-	return s
-}
-
-func (a *Assoc) counters() Stats {
-	s := a.engine.Stats()
-	return Stats{
-		PacketsSent: s.PacketsSent, PacketsReceived: s.PacketsReceived, PacketsDropped: a.dropped.Load(),
-		Retransmits: s.Retransmits, Timeouts: s.Timeouts, Failovers: s.Failovers, Duplicates: s.Duplicates,
-		Malformed: s.Malformed, BadTag: s.BadTag, BadChecksum: s.BadChecksum,
-	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.counts
 }
 
 // Shutdown ends the association gracefully: what was sent is delivered first.
 // It waits for the end, or for ctx. Nothing can be sent after it began.
 func (a *Assoc) Shutdown(ctx context.Context) error {
 	a.unsent.end(ErrClosed)
-	a.poke()
+	a.driver.poke()
 	select {
 	case <-a.done:
 		if err := a.Err(); err != ErrClosed {
@@ -267,9 +200,7 @@ func (a *Assoc) Shutdown(ctx context.Context) error {
 }
 
 // Abort ends the association at once and tells the peer why.
-func (a *Assoc) Abort(reason string) {
-	a.do(func() { a.engine.Abort(a.ep.now(), wire.CauseUserAbort, reason) })
-}
+func (a *Assoc) Abort(reason string) { a.driver.abort(reason) }
 
 // Done is closed when the association has ended.
 func (a *Assoc) Done() <-chan struct{} { return a.done }
@@ -280,6 +211,75 @@ func (a *Assoc) Err() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.err
+}
+
+// What follows is for the driver.
+
+// connected waits for the handshake that a dial over the pairs has begun.
+func (a *Assoc) connected(ctx context.Context, pairs []Pair) (*Assoc, error) {
+	select {
+	case <-a.established:
+		return a, nil
+	case <-a.done:
+		return nil, a.Err()
+	case <-ctx.Done():
+		a.Abort("dial given up")
+		<-a.done
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return nil, &TimeoutError{Op: "handshake", Tried: pairs}
+		}
+		return nil, ctx.Err()
+	}
+}
+
+func (a *Assoc) setPeer(p Peer) {
+	a.mu.Lock()
+	a.peer = p
+	a.mu.Unlock()
+}
+
+func (a *Assoc) establish() { close(a.established) }
+
+func (a *Assoc) wasEstablished() bool {
+	select {
+	case <-a.established:
+		return true
+	default:
+		return false
+	}
+}
+
+func (a *Assoc) pathMoved() {
+	a.mu.Lock()
+	a.moved.Notify()
+	a.mu.Unlock()
+}
+
+// addFailover remembers a failover and writes the one line that it is worth.
+func (a *Assoc) addFailover(f Failover) {
+	a.mu.Lock()
+	if len(a.failovers) == failoverLimit {
+		a.failovers = a.failovers[:copy(a.failovers, a.failovers[1:])]
+	}
+	a.failovers = append(a.failovers, f)
+	a.mu.Unlock()
+	a.ep.cfg.Logger.LogAttrs(context.Background(), slog.LevelInfo, "failover",
+		slog.Uint64("association", a.id), slog.String("from", f.From.String()), slog.String("to", f.To.String()),
+		slog.String("cause", f.Cause), slog.Float64("stall_ms", float64(f.Stall.Microseconds())/1000))
+}
+
+// end is the association's end: users get what is in ready, then the error,
+// nil after a graceful end.
+func (a *Assoc) end(err error, last []PathInfo, s Stats) {
+	if err == nil {
+		err = ErrClosed
+	}
+	a.mu.Lock()
+	a.err, a.last, a.counts = err, last, s
+	a.mu.Unlock()
+	close(a.done)
+	a.unsent.end(err)
+	a.ready.end(recvError(err))
 }
 
 // recvError is what follows the last message.

@@ -11,6 +11,9 @@ import (
 
 // Config sets an endpoint up. The zero value of each field means its default.
 type Config struct {
+	// Backend is what carries the associations. Default UDP.
+	Backend Backend
+
 	// Port is the SCTP port of this end, and the one dialled at the other.
 	// Default 5000.
 	Port uint16
@@ -53,6 +56,28 @@ type Config struct {
 }
 
 const defaultPort = 5000
+
+// A Backend is what carries associations.
+type Backend uint8
+
+const (
+	// UDP is this package's own SCTP in UDP (RFC 6951). It needs no privileges.
+	UDP Backend = iota
+
+	// Raw is this package's own SCTP in IP, as protocol 132. It needs the
+	// privilege to open raw sockets, a network that passes SCTP, and that
+	// nobody else on the host speaks SCTP from the same addresses. UDP ports
+	// mean nothing to it.
+	Raw
+)
+
+// String returns the backend's name in configurations.
+func (b Backend) String() string {
+	if b == Raw {
+		return "raw"
+	}
+	return "udp"
+}
 
 // engineConfig translates c for a state machine on the given addresses.
 func (c *Config) engineConfig(locals []netip.AddrPort) engine.Config {

@@ -87,11 +87,9 @@ func publicError(err error, established bool) error {
 	case errors.As(err, &abort):
 		return &AbortError{Remote: abort.Remote, Dial: !established, Code: uint16(abort.Code), Reason: abort.Reason, err: abort}
 	case errors.As(err, &timeout):
-		t := &TimeoutError{Op: timeout.Op}
-		for _, p := range timeout.Tried {
-			t.Tried = append(t.Tried, Pair(p))
-		}
-		return t
+		return &TimeoutError{Op: timeout.Op, Tried: public(timeout.Tried)}
 	}
 	return err
 }
+
+var _ net.Error = (*TimeoutError)(nil)

@@ -37,24 +37,25 @@ func TestHintFindsTheAssociation(t *testing.T) {
 	awaitMTU(t, a, 9000)
 	awaitMTU(t, b, 9000)
 	var h wire.Header
-	a.do(func() {
-		local, peer := a.engine.Ports()
-		h = wire.Header{SrcPort: local, DstPort: peer, Tag: a.engine.PeerTag()}
+	l := loopOf(a)
+	l.do(func() {
+		local, peer := l.engine.Ports()
+		h = wire.Header{SrcPort: local, DstPort: peer, Tag: l.engine.PeerTag()}
 	})
 	blackHoles := func() (n uint64) {
-		a.do(func() { n = a.engine.Stats().BlackHoles })
+		l.do(func() { n = l.engine.Stats().BlackHoles })
 		return n
 	}
 	wrong := h
 	wrong.Tag++
 	for _, quoted := range [][]byte{nil, wire.AppendHeader(nil, h)[:11], wire.AppendHeader(nil, wrong)} {
-		e.hint(e.Addrs()[0], udp.Hint{Remote: f.Addrs()[0], MTU: 1400, Packet: quoted})
+		userOf(e).hint(e.Addrs()[0], udp.Hint{Remote: f.Addrs()[0], MTU: 1400, Packet: quoted})
 	}
-	e.hint(e.Addrs()[0], udp.Hint{Remote: f.Addrs()[0], Unreachable: true, Packet: wire.AppendHeader(nil, h)})
+	userOf(e).hint(e.Addrs()[0], udp.Hint{Remote: f.Addrs()[0], Unreachable: true, Packet: wire.AppendHeader(nil, h)})
 	if n := blackHoles(); n != 0 {
 		t.Errorf("%d sizes given up for hints without the right tag", n)
 	}
-	e.hint(e.Addrs()[0], udp.Hint{Remote: f.Addrs()[0], MTU: 1400, Packet: wire.AppendHeader(nil, h)})
+	userOf(e).hint(e.Addrs()[0], udp.Hint{Remote: f.Addrs()[0], MTU: 1400, Packet: wire.AppendHeader(nil, h)})
 	if n := blackHoles(); n != 1 {
 		t.Errorf("%d sizes given up for a hint with the right tag", n)
 	}

@@ -3,7 +3,9 @@ package sctpmh
 import (
 	"math"
 	"net/netip"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sctpmh/mh/sctpmh/internal/engine"
@@ -11,39 +13,88 @@ import (
 	"github.com/sctpmh/mh/sctpmh/internal/wire"
 )
 
+// A loop drives the engine for an association. One goroutine, run, owns the
+// engine; others leave packets in the inbox and commands for it.
+type loop struct {
+	// Set once.
+	assoc *Assoc
+	stack *userStack
+
+	inbox   inbox         // filled by readers
+	wake    chan struct{} // something waits in unsent, or ready has room
+	command chan func()   // run by the loop
+
+	// Owned by the loop.
+	engine  *engine.Assoc
+	train   udp.Train
+	timer   *time.Timer
+	armed   engine.Time // when the timer fires, 0: not set
+	place   place
+	arrived []arrival // being handled
+
+	size    atomic.Int64  // octets of the largest message that fits a packet
+	dropped atomic.Uint64 // batches for which the inbox had no room
+}
+
+// newLoop gives a state machine its place in the table and an association that
+// stands for it.
+func (s *userStack) newLoop(m *engine.Assoc) (*loop, error) {
+	l := &loop{
+		stack:   s,
+		engine:  m,
+		inbox:   newInbox(),
+		wake:    make(chan struct{}, 1),
+		command: make(chan func()),
+		place:   place{ports: ports(m), tag: m.LocalTag()},
+	}
+	l.assoc = newAssoc(s.ep, l)
+	if err := s.table.add(m.LocalTag(), l, s.ep.cfg.MaxAssociations); err != nil {
+		return nil, err
+	}
+	l.size.Store(int64(m.MaxPayload()))
+	l.noteTags()
+	l.notePeer()
+	return l, nil
+}
+
+func ports(m *engine.Assoc) [2]uint16 {
+	local, peer := m.Ports()
+	return [2]uint16{local, peer}
+}
+
 // run is the association's goroutine, the only one that touches its state
 // machine. It ends when the association does; what then still comes is
 // answered as out of the blue.
-func (a *Assoc) run() {
-	a.timer = time.NewTimer(math.MaxInt64)
-	defer a.timer.Stop()
-	defer a.finish()
-	a.step()
-	for !a.engine.Closed() {
+func (l *loop) run() {
+	l.timer = time.NewTimer(math.MaxInt64)
+	defer l.timer.Stop()
+	defer l.finish()
+	l.step()
+	for !l.engine.Closed() {
 		select {
-		case <-a.inbox.filled:
-			a.arrived = a.inbox.take(a.arrived[:0])
-			for _, in := range a.arrived {
-				a.receive(in)
+		case <-l.inbox.filled:
+			l.arrived = l.inbox.take(l.arrived[:0])
+			for _, in := range l.arrived {
+				l.receive(in)
 			}
-			clear(a.arrived) // they are the pool's again
-		case f := <-a.command:
+			clear(l.arrived) // they are the pool's again
+		case f := <-l.command:
 			f()
-		case <-a.wake:
-		case <-a.timer.C:
-			a.armed = 0
-			a.engine.Expire(a.ep.now())
+		case <-l.wake:
+		case <-l.timer.C:
+			l.armed = 0
+			l.engine.Expire(l.stack.now())
 		}
-		a.step()
+		l.step()
 	}
 }
 
-func (a *Assoc) receive(in arrival) {
-	now := a.ep.now()
+func (l *loop) receive(in arrival) {
+	now := l.stack.now()
 	on := engine.Pair{Local: in.local, Remote: in.batch.Src}
-	handle := a.engine.Handle
+	handle := l.engine.Handle
 	if in.batch.CE {
-		handle = a.engine.HandleMarked
+		handle = l.engine.HandleMarked
 	}
 	for p, ok := in.batch.Next(); ok; p, ok = in.batch.Next() {
 		handle(now, on, p)
@@ -52,32 +103,32 @@ func (a *Assoc) receive(in arrival) {
 }
 
 // step carries out what the last input caused.
-func (a *Assoc) step() {
-	now := a.ep.now()
-	a.takeUnsent(now)
-	a.transmit(now)
-	a.handleEvents()
-	a.noteTags()
-	a.giveReady(now)
-	a.transmit(now)
-	a.payload.Store(int64(a.engine.MaxPayload()))
-	a.rearm(now)
+func (l *loop) step() {
+	now := l.stack.now()
+	l.takeUnsent(now)
+	l.transmit(now)
+	l.handleEvents()
+	l.noteTags()
+	l.giveReady(now)
+	l.transmit(now)
+	l.size.Store(int64(l.engine.MaxPayload()))
+	l.rearm(now)
 }
 
 // takeUnsent moves messages from the users to the state machine.
-func (a *Assoc) takeUnsent(now engine.Time) {
-	for a.engine.Established() && a.engine.SendSpace() > 0 {
-		m, ok, _, err := a.unsent.tryTake()
+func (l *loop) takeUnsent(now engine.Time) {
+	for l.engine.Established() && l.engine.SendSpace() > 0 {
+		m, ok, _, err := l.assoc.unsent.tryTake()
 		if !ok {
 			if err != nil {
-				a.engine.Shutdown(now)
+				l.engine.Shutdown(now)
 			}
 			return
 		}
 		// It was checked when it was queued. Should it be refused all the same,
 		// the user must not take it for sent.
-		if err := a.engine.Send(now, engine.Message{Stream: wire.StreamID(m.Stream), PPID: wire.PPID(m.PPID), Unordered: m.Unordered, Data: m.Data}); err != nil {
-			a.engine.Abort(now, wire.CauseUserAbort, err.Error())
+		if err := l.engine.Send(now, engine.Message{Stream: wire.StreamID(m.Stream), PPID: wire.PPID(m.PPID), Unordered: m.Unordered, Data: m.Data}); err != nil {
+			l.engine.Abort(now, wire.CauseUserAbort, err.Error())
 			return
 		}
 	}
@@ -85,13 +136,13 @@ func (a *Assoc) takeUnsent(now engine.Time) {
 
 // giveReady moves messages from the state machine to the users as far as
 // there is room; what stays closes the peer's window.
-func (a *Assoc) giveReady(now engine.Time) {
-	for !a.ready.full() {
-		m, ok := a.engine.Recv(now)
+func (l *loop) giveReady(now engine.Time) {
+	for !l.assoc.ready.full() {
+		m, ok := l.engine.Recv(now)
 		if !ok {
 			return
 		}
-		_, _, _ = a.ready.tryPut(Message{Stream: uint16(m.Stream), PPID: uint32(m.PPID), Unordered: m.Unordered, Data: m.Data})
+		_, _, _ = l.assoc.ready.tryPut(Message{Stream: uint16(m.Stream), PPID: uint32(m.PPID), Unordered: m.Unordered, Data: m.Data})
 	}
 }
 
@@ -102,146 +153,185 @@ var trainBuffers = sync.Pool{New: func() any { b := make([]byte, 0, udp.MaxBatch
 
 // transmit sends what the state machine has to send, as many packets with one
 // system call as go the same way.
-func (a *Assoc) transmit(now engine.Time) {
-	t := &a.train
+func (l *loop) transmit(now engine.Time) {
+	t := &l.train
 	buf := trainBuffers.Get().(*[]byte)
 	defer trainBuffers.Put(buf)
 	t.Buf = (*buf)[:0]
 	for {
 		start := len(t.Buf)
-		b, on, ok := a.engine.Poll(now, t.Buf)
+		b, on, ok := l.engine.Poll(now, t.Buf)
 		if !ok {
 			break
 		}
-		s := a.ep.socket(on.Local)
+		s := l.stack.socket(on.Local)
 		n := len(b) - start
 		if s == nil {
 			continue
 		}
-		m := a.engine.Marks()
+		m := l.engine.Marks()
 		marks := udp.Marks{ECT: m.ECT, Fragment: m.Fragment}
 		if m.Alone || !t.Fits(n, s, on.Remote, marks) {
 			packet := b[start:]
-			a.leave(now)
+			l.leave(now)
 			b = append(t.Buf, packet...)
 		}
 		t.Buf = b
 		if t.Push(n, s, on.Remote, marks) || m.Alone || len(t.Buf)+n > udp.MaxBatch {
-			a.leave(now)
+			l.leave(now)
 		}
 	}
-	a.leave(now)
+	l.leave(now)
 }
 
 // leave sends the train. When its uplink has no way out the paths over it are
 // in doubt at once.
-func (a *Assoc) leave(now engine.Time) {
-	local := a.train.Local()
-	if err := a.train.Leave(); err != nil && udp.LinkGone(err) {
-		a.engine.LocalFailed(now, local.Addr())
+func (l *loop) leave(now engine.Time) {
+	local := l.train.Local()
+	if err := l.train.Leave(); err != nil && udp.LinkGone(err) {
+		l.engine.LocalFailed(now, local.Addr())
 	}
 }
 
 // handleEvents passes on what happened.
-func (a *Assoc) handleEvents() {
-	for e, ok := a.engine.NextEvent(); ok; e, ok = a.engine.NextEvent() {
+func (l *loop) handleEvents() {
+	for e, ok := l.engine.NextEvent(); ok; e, ok = l.engine.NextEvent() {
 		switch e.Kind {
 		case engine.EventEstablished:
-			a.notePeer()
-			close(a.established)
+			l.notePeer()
+			l.assoc.establish()
 		case engine.EventFailover:
-			a.noteFailover(e.Failover)
+			l.noteFailover(e.Failover)
 		case engine.EventPeerShutdown:
-			a.unsent.end(ErrClosed) // what was accepted is sent, then takeUnsent ends it
-			a.takeUnsent(a.ep.now())
+			l.assoc.unsent.end(ErrClosed) // what was accepted is sent, then takeUnsent ends it
+			l.takeUnsent(l.stack.now())
 		case engine.EventPath:
-			a.noteAddr(e.Pair.Remote)
-			a.mu.Lock()
-			a.moved.Notify()
-			a.mu.Unlock()
+			l.noteAddr(e.Pair.Remote)
+			l.assoc.pathMoved()
 		}
 	}
 }
 
 // notePeer records what is known of the peer.
-func (a *Assoc) notePeer() {
-	p := a.engine.Peer()
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.peer = Peer{
+func (l *loop) notePeer() {
+	p := l.engine.Peer()
+	l.assoc.setPeer(Peer{
 		Handshake: p.Handshake.Remote, Listed: p.Listed, Silent: p.Silent, Adaptation: p.Adaptation,
 		OutStreams: p.OutStreams, InStreams: p.InStreams, MaxMessage: p.MaxMessage,
-	}
+	})
 }
 
 // noteTags keeps the table right when the handshake tells a tag, or begins
 // anew.
-func (a *Assoc) noteTags() {
-	if tag, peer := a.engine.LocalTag(), a.peerKey(); tag != a.place.tag || peer != a.place.peer {
-		a.ep.table.tags(&a.place, tag, peer, a)
+func (l *loop) noteTags() {
+	if tag, peer := l.engine.LocalTag(), l.peerKey(); tag != l.place.tag || peer != l.place.peer {
+		l.stack.table.tags(&l.place, tag, peer, l)
 	}
 }
 
 // noteAddr keeps where the peer sends from: a set-up chunk from there is about
 // this association.
-func (a *Assoc) noteAddr(from netip.AddrPort) {
-	local, port := a.engine.Ports()
-	a.ep.table.addr(&a.place, addrKey{from, local, port}, a)
+func (l *loop) noteAddr(from netip.AddrPort) {
+	local, port := l.engine.Ports()
+	l.stack.table.addr(&l.place, addrKey{from, local, port}, l)
 }
 
-func (a *Assoc) peerKey() peerKey {
-	local, port := a.engine.Ports()
-	return peerKey{a.engine.PeerTag(), local, port}
+func (l *loop) peerKey() peerKey {
+	local, port := l.engine.Ports()
+	return peerKey{l.engine.PeerTag(), local, port}
 }
 
-func (a *Assoc) noteFailover(f engine.Failover) {
-	out := Failover{At: a.ep.at(f.At), From: Pair(f.From), To: Pair(f.To), Cause: f.Cause.String(), Stall: f.Stall}
-	a.mu.Lock()
-	if len(a.failovers) == failoverLimit {
-		a.failovers = a.failovers[:copy(a.failovers, a.failovers[1:])]
-	}
-	a.failovers = append(a.failovers, out)
-	a.mu.Unlock()
-	a.logFailover(out)
+func (l *loop) noteFailover(f engine.Failover) {
+	l.assoc.addFailover(Failover{At: l.stack.at(f.At), From: Pair(f.From), To: Pair(f.To), Cause: f.Cause.String(), Stall: f.Stall})
 }
 
 // rearm sets the timer when the next deadline is earlier than what it is set
 // to: a timer that fires early does no harm, one reset for every packet costs
 // a fifth of a core.
-func (a *Assoc) rearm(now engine.Time) {
-	at, ok := a.engine.NextDeadline()
-	if !ok || a.armed != 0 && a.armed <= at {
+func (l *loop) rearm(now engine.Time) {
+	at, ok := l.engine.NextDeadline()
+	if !ok || l.armed != 0 && l.armed <= at {
 		return
 	}
-	a.armed = max(at, 1)
-	a.timer.Reset(max(0, at.Sub(now)))
+	l.armed = max(at, 1)
+	l.timer.Reset(max(0, at.Sub(now)))
 }
 
 // finish is the end of the loop: users get the last messages and the error.
-func (a *Assoc) finish() {
-	now := a.ep.now()
-	a.ep.table.remove(&a.place, a)
-	for m, ok := a.engine.Recv(now); ok; m, ok = a.engine.Recv(now) {
-		a.ready.force(Message{Stream: uint16(m.Stream), PPID: uint32(m.PPID), Unordered: m.Unordered, Data: m.Data})
+func (l *loop) finish() {
+	now := l.stack.now()
+	l.stack.table.remove(&l.place, l)
+	for m, ok := l.engine.Recv(now); ok; m, ok = l.engine.Recv(now) {
+		l.assoc.ready.force(Message{Stream: uint16(m.Stream), PPID: uint32(m.PPID), Unordered: m.Unordered, Data: m.Data})
 	}
-	err := publicError(a.engine.Err(), a.wasEstablished())
-	if err == nil {
-		err = ErrClosed
-	}
-	a.mu.Lock()
-	a.err, a.last, a.stats = err, a.paths(), a.counters()
-	a.mu.Unlock()
-	close(a.done)
-	a.unsent.end(err)
-	a.ready.end(recvError(err))
-	a.inbox.end()
+	l.assoc.end(publicError(l.engine.Err(), l.assoc.wasEstablished()), l.livePaths(), l.counters())
+	l.inbox.end()
 }
 
-func (a *Assoc) wasEstablished() bool {
+// do runs f on the loop and waits for it. It reports false when the loop has
+// ended.
+func (l *loop) do(f func()) bool {
+	ran := make(chan struct{})
 	select {
-	case <-a.established:
+	case l.command <- func() { f(); close(ran) }:
+		<-ran
 		return true
-	default:
+	case <-l.assoc.done:
 		return false
+	}
+}
+
+func (l *loop) poke() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (l *loop) permit(addrs []netip.Addr) {
+	addrs = slices.Clone(addrs)
+	l.do(func() { l.engine.Permit(l.stack.now(), addrs) })
+}
+
+func (l *loop) setPrimary(p Pair) (ok bool) {
+	l.do(func() { ok = l.engine.SetPrimary(l.stack.now(), engine.Pair(p)) })
+	return ok
+}
+
+func (l *loop) abort(reason string) {
+	l.do(func() { l.engine.Abort(l.stack.now(), wire.CauseUserAbort, reason) })
+}
+
+func (l *loop) payload() int { return int(l.size.Load()) }
+
+func (l *loop) paths() (paths []PathInfo, ok bool) {
+	ok = l.do(func() { paths = l.livePaths() })
+	return paths, ok
+}
+
+// livePaths is paths on the loop.
+func (l *loop) livePaths() (paths []PathInfo) {
+	for _, p := range l.engine.AppendPaths(nil) {
+		paths = append(paths, PathInfo{
+			Local: p.Local, Remote: p.Remote, State: PathState(p.State), Confirmed: p.Confirmed, InUse: p.InUse,
+			SRTT: p.SRTT, RTO: p.RTO, Cwnd: p.Cwnd, MTU: p.MTU,
+			TxBytes: p.TxBytes, RxBytes: p.RxBytes, Retransmits: p.Retransmits, Errors: p.Errors,
+		})
+	}
+	return paths
+}
+
+func (l *loop) stats() (s Stats, ok bool) {
+	ok = l.do(func() { s = l.counters() })
+	return s, ok
+}
+
+// counters is stats on the loop.
+func (l *loop) counters() Stats {
+	s := l.engine.Stats()
+	return Stats{
+		PacketsSent: s.PacketsSent, PacketsReceived: s.PacketsReceived, PacketsDropped: l.dropped.Load(),
+		Retransmits: s.Retransmits, Timeouts: s.Timeouts, Failovers: s.Failovers, Duplicates: s.Duplicates,
+		Malformed: s.Malformed, BadTag: s.BadTag, BadChecksum: s.BadChecksum,
 	}
 }

@@ -90,7 +90,7 @@ func TestRFC9260TCBIsRemoved(t *testing.T) {
 		<-b.Done()
 		for _, x := range []*Endpoint{e, f} {
 			if left := rfcLeft(x); left != 0 {
-				t.Errorf("%s: %d entries are left of %d associations", how, left, len(x.table.all()))
+				t.Errorf("%s: %d entries are left of %d associations", how, left, len(userOf(x).table.all()))
 			}
 		}
 	}
@@ -103,9 +103,9 @@ func TestRFC9260TCBIsRemoved(t *testing.T) {
 
 // rfcLeft is the number of entries in an endpoint's table.
 func rfcLeft(e *Endpoint) int {
-	e.table.mu.Lock()
-	defer e.table.mu.Unlock()
-	return len(e.table.byLocal) + len(e.table.byPeer) + len(e.table.byAddr) + len(e.table.sources)
+	userOf(e).table.mu.Lock()
+	defer userOf(e).table.mu.Unlock()
+	return len(userOf(e).table.byLocal) + len(userOf(e).table.byPeer) + len(userOf(e).table.byAddr) + len(userOf(e).table.sources)
 }
 
 // An association that its peer aborts before anybody accepted it leaves nothing, and the next ones are accepted all the
@@ -146,8 +146,8 @@ func TestRFC9260CookieOfAnotherEndpoint(t *testing.T) {
 	}
 	var ack []byte
 	rfcOn(e, func() {
-		e.engine.Handle(e.now(), on, init, nil)
-		ack, _, _ = e.engine.Poll(e.now(), nil)
+		userOf(e).engine.Handle(userOf(e).now(), on, init, nil)
+		ack, _, _ = userOf(e).engine.Poll(userOf(e).now(), nil)
 	})
 	c, _, _ := wire.NextChunk(ack[wire.HeaderLen:])
 	in, ok := wire.ParseInit(c)
@@ -160,7 +160,7 @@ func TestRFC9260CookieOfAnotherEndpoint(t *testing.T) {
 	wire.SetChecksum(echo)
 	for x, want := range map[*Endpoint]bool{f: false, e: true} {
 		var made *engine.Assoc
-		rfcOn(x, func() { made, _ = x.engine.Handle(x.now(), on, echo, nil) })
+		rfcOn(x, func() { made, _ = userOf(x).engine.Handle(userOf(x).now(), on, echo, nil) })
 		if (made != nil) != want {
 			t.Errorf("taken: %v, want %v", made != nil, want)
 		}
@@ -170,7 +170,7 @@ func TestRFC9260CookieOfAnotherEndpoint(t *testing.T) {
 // rfcOn runs f on an endpoint's goroutine.
 func rfcOn(e *Endpoint, f func()) {
 	ran := make(chan struct{})
-	e.command <- func() { f(); close(ran) }
+	userOf(e).command <- func() { f(); close(ran) }
 	<-ran
 }
 

@@ -268,7 +268,8 @@ func TestTransferSurvivesASilentPath(t *testing.T) {
 	// its address and let the other end be heard over it.
 	b.Permit([]netip.Addr{r2.addr().Addr()})
 	a.Permit([]netip.Addr{r2.addr().Addr()})
-	a.do(func() { a.engine.AddPath(e.now(), enginePair(e.Addrs()[0], r2.addr())) })
+	l := loopOf(a)
+	l.do(func() { l.engine.AddPath(userOf(e).now(), enginePair(e.Addrs()[0], r2.addr())) })
 	awaitConfirmed(t, a, 2)
 	awaitConfirmed(t, b, 2)
 	stop := time.AfterFunc(20*time.Millisecond, func() { r1.silent.Store(true) })

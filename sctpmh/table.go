@@ -13,9 +13,9 @@ import (
 // add and remove. mu is a leaf: nothing is called while it is held.
 type table struct {
 	mu      sync.Mutex
-	byLocal map[wire.Tag]*Assoc
-	byPeer  map[peerKey]*Assoc // by the tag that the peer is known by, for what it reflects
-	byAddr  map[addrKey]*Assoc // by where the peer sends from, for INIT and COOKIE ECHO
+	byLocal map[wire.Tag]*loop
+	byPeer  map[peerKey]*loop // by the tag that the peer is known by, for what it reflects
+	byAddr  map[addrKey]*loop // by where the peer sends from, for INIT and COOKIE ECHO
 	sources map[netip.Prefix]int
 	closed  bool
 }
@@ -33,16 +33,16 @@ type addrKey struct {
 
 func newTable() table {
 	return table{
-		byLocal: make(map[wire.Tag]*Assoc),
-		byPeer:  make(map[peerKey]*Assoc),
-		byAddr:  make(map[addrKey]*Assoc),
+		byLocal: make(map[wire.Tag]*loop),
+		byPeer:  make(map[peerKey]*loop),
+		byAddr:  make(map[addrKey]*loop),
 		sources: make(map[netip.Prefix]int),
 	}
 }
 
 // lookup returns the association for a packet, nil when it has none. One that
 // sets up an association is the endpoint's, see about.
-func (t *table) lookup(r engine.RouteKey) *Assoc {
+func (t *table) lookup(r engine.RouteKey) *loop {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if r.Setup {
@@ -58,14 +58,14 @@ func (t *table) lookup(r engine.RouteKey) *Assoc {
 }
 
 // quoted returns the association that sent a packet, by its header.
-func (t *table) quoted(r engine.RouteKey) *Assoc {
+func (t *table) quoted(r engine.RouteKey) *loop {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.byPeer[peerKey{r.Tag, r.LocalPort, r.PeerPort}]
 }
 
 // about returns the association whose peer a packet is from.
-func (t *table) about(r engine.RouteKey, from netip.AddrPort) *Assoc {
+func (t *table) about(r engine.RouteKey, from netip.AddrPort) *loop {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if a := t.byLocal[r.Tag]; a != nil && a.place.ports == [2]uint16{r.LocalPort, r.PeerPort} {
@@ -76,7 +76,7 @@ func (t *table) about(r engine.RouteKey, from netip.AddrPort) *Assoc {
 
 // add takes an association in unless its tag is taken, the table is full or
 // closed.
-func (t *table) add(tag wire.Tag, a *Assoc, limit int) error {
+func (t *table) add(tag wire.Tag, a *loop, limit int) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
@@ -102,7 +102,7 @@ type place struct {
 // tags puts an association where its tags have it. Both change when the
 // handshake begins anew; a packet for an old one is out of the blue from then
 // on.
-func (t *table) tags(p *place, tag wire.Tag, peer peerKey, a *Assoc) {
+func (t *table) tags(p *place, tag wire.Tag, peer peerKey, a *loop) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.byLocal[p.tag] == a {
@@ -119,7 +119,7 @@ func (t *table) tags(p *place, tag wire.Tag, peer peerKey, a *Assoc) {
 }
 
 // addr notes that the peer of an association sends from an address.
-func (t *table) addr(p *place, k addrKey, a *Assoc) {
+func (t *table) addr(p *place, k addrKey, a *loop) {
 	if slices.Contains(p.addrs, k) || len(p.addrs) >= addrLimit {
 		return
 	}
@@ -169,7 +169,7 @@ func sourceOf(a netip.Addr) netip.Prefix {
 }
 
 // remove ends an association's place.
-func (t *table) remove(p *place, a *Assoc) {
+func (t *table) remove(p *place, a *loop) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.byLocal[p.tag] == a {
@@ -189,7 +189,7 @@ func (t *table) remove(p *place, a *Assoc) {
 }
 
 // close refuses further associations and returns those that there are.
-func (t *table) close() []*Assoc {
+func (t *table) close() []*loop {
 	t.mu.Lock()
 	t.closed = true
 	t.mu.Unlock()
@@ -197,7 +197,7 @@ func (t *table) close() []*Assoc {
 }
 
 // all returns the associations that there are.
-func (t *table) all() (all []*Assoc) {
+func (t *table) all() (all []*loop) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, a := range t.byLocal {

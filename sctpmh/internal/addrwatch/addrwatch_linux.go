@@ -1,34 +1,27 @@
 package addrwatch
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 
-	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
 // Notifications say only that something has changed; then everything is read
 // again. So it does not matter that the kernel drops some when they come too
 // fast, nor that it tells of no IPv4 route that goes with its link.
-//
-// netlink.AddrSubscribe and its like are not used: they end at the first
-// dropped notification, and a new subscription of another goroutine's may land
-// in another network namespace. One socket stays where it was opened.
 var groups = []uint{unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE}
 
-const (
-	retryAfter    = time.Second     // a failed read; a notification comes first, mostly
-	answerTimeout = 5 * time.Second // the kernel answers within milliseconds, or its answer was dropped
-)
+const retryAfter = time.Second // a failed read; a notification comes first, mostly
 
 // A watcher has two goroutines, both started by start and ended by stop:
 // listen waits for notifications, run reads and reports.
 type watcher struct {
-	notices *nl.NetlinkSocket
-	queries *netlink.Handle
+	notices *socket
+	queries *socket
 	changed chan struct{} // holds one: what comes during a read is one more read
 	done    chan struct{} // closed by stop
 	wg      sync.WaitGroup
@@ -48,19 +41,16 @@ func watch(t *tracker, report func(Event)) (stop func(), err error) {
 	return sync.OnceFunc(w.stop), nil
 }
 
-// open subscribes, so that no change after it is missed.
+// open subscribes, so that no change after it is missed. Notifications have a
+// socket of their own: a flood of them takes no room from answers.
 func open() (*watcher, error) {
-	queries, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	notices, err := openSocket(groups...)
 	if err != nil {
 		return nil, err
 	}
-	if err := queries.SetSocketTimeout(answerTimeout); err != nil {
-		queries.Close()
-		return nil, err
-	}
-	notices, err := nl.Subscribe(unix.NETLINK_ROUTE, groups...)
+	queries, err := openSocket()
 	if err != nil {
-		queries.Close()
+		notices.Close()
 		return nil, err
 	}
 	return &watcher{notices: notices, queries: queries, changed: make(chan struct{}, 1), done: make(chan struct{})}, nil
@@ -73,12 +63,11 @@ func (w *watcher) start(t *tracker, first snapshot, report func(Event)) {
 
 func (w *watcher) stop() {
 	close(w.done)
-	w.notices.Close() // ends the Receive that waits
+	w.close()
 	w.wg.Wait()
-	w.queries.Close()
 }
 
-// close is stop for a watcher that was not started.
+// close ends the reads that wait.
 func (w *watcher) close() {
 	w.notices.Close()
 	w.queries.Close()
@@ -87,13 +76,10 @@ func (w *watcher) close() {
 // listen notes that something has changed, until stop closes the socket.
 func (w *watcher) listen() {
 	for {
-		// An error says that notifications were lost (ENOBUFS) or are not
-		// understood; there was one at any rate, and the socket goes on.
-		_, _, _ = w.notices.Receive()
-		select {
-		case <-w.done:
+		// Another error says that notifications were lost (ENOBUFS); there was
+		// one at any rate, and the socket goes on.
+		if _, err := w.notices.Read(w.notices.buf); errors.Is(err, os.ErrClosed) {
 			return
-		default:
 		}
 		select {
 		case w.changed <- struct{}{}:
