@@ -28,6 +28,8 @@ type Common struct {
 type Transport struct {
 	Local           []Address `toml:"local"`
 	UDPPort         uint16    `toml:"udp-port"`
+	Backend         Backend   `toml:"backend"`
+	Disclose        Disclose  `toml:"disclose"`
 	MaxAssociations int       `toml:"max-associations"`
 	MaxStreams      uint16    `toml:"max-streams"`
 }

@@ -61,6 +61,8 @@ func TestMistakes(t *testing.T) {
 		"[transport]\nudp-prot = 1\n":                             ":2:1: unknown key transport.udp-prot",
 		"name = \"a b\"\n":                                        ":1:8: name: \"a b\": want a host name",
 		"\n[transport]\nlocal = [\"0.0.0.0\"]\n":                  ":3:10: transport.local",
+		"[transport]\nbackend = \"tcp\"\n":                        ":2:11: transport.backend: \"tcp\": want \"udp\", \"raw\" or \"kernel\"",
+		"[transport]\ndisclose = \"some\"\n":                      ":2:12: transport.disclose: \"some\": want",
 		"[transport]\nudp-port = 70000\n":                         ":2:12: transport.udp-port",
 		"[limits]\nconnect = \"soon\"\n":                          ":2:11: limits.connect: \"soon\": want a duration",
 		"[dns]\ntrust = \"blind\"\n":                              ":2:9: dns.trust",

@@ -45,6 +45,7 @@ func (c *Common) settings() []Setting {
 			}
 			return nil
 		}},
+		{Flag: "backend", Usage: "udp, raw or kernel: what carries associations", set: text(&c.Transport.Backend)},
 		{Flag: "dns", Usage: "DNS servers, such as udp://192.0.2.53 (default: resolv.conf)", set: list(&c.DNS.Upstream)},
 		{Flag: "trust", Usage: "opportunistic, reverse, strict, pinned or single", set: text(&c.DNS.Trust)},
 		{Flag: "hosts", Usage: "static hosts file", set: func(s string) error { c.DNS.Hosts = s; return nil }},

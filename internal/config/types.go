@@ -135,6 +135,50 @@ func (m *SecurityMode) UnmarshalText(b []byte) error {
 	return nil
 }
 
+// Backend is what carries associations.
+type Backend string
+
+// Backends.
+const (
+	BackendUDP    Backend = "udp"
+	BackendRaw    Backend = "raw"
+	BackendKernel Backend = "kernel"
+)
+
+// UnmarshalText reads a backend.
+func (v *Backend) UnmarshalText(b []byte) error {
+	switch Backend(b) {
+	case BackendUDP, BackendRaw, BackendKernel:
+		*v = Backend(b)
+		return nil
+	}
+	return fmt.Errorf("%q: want \"udp\", \"raw\" or \"kernel\"", b)
+}
+
+// Disclose is which local addresses are named to peers: "none", "all", or ""
+// for what suits the backend.
+type Disclose string
+
+// UnmarshalText reads what to disclose.
+func (v *Disclose) UnmarshalText(b []byte) error {
+	switch string(b) {
+	case "none", "all":
+		*v = Disclose(b)
+		return nil
+	}
+	return fmt.Errorf("%q: want \"none\" or \"all\"", b)
+}
+
+// All reports whether the addresses are named; usual is what the daemon does
+// over UDP when nothing is said. Without UDP they always are: peers are other
+// SCTP stacks then, which learn addresses in no other way.
+func (v Disclose) All(backend Backend, usual bool) bool {
+	if v != "" {
+		return v == "all"
+	}
+	return usual || backend != BackendUDP && backend != ""
+}
+
 // Action is what a rule does with a connection.
 type Action string
 
@@ -264,6 +308,12 @@ func (f *Format) UnmarshalTOML(raw []byte) error { return unquoted(raw, f) }
 
 // UnmarshalTOML reads the mode.
 func (m *SecurityMode) UnmarshalTOML(raw []byte) error { return unquoted(raw, m) }
+
+// UnmarshalTOML reads a backend.
+func (v *Backend) UnmarshalTOML(raw []byte) error { return unquoted(raw, v) }
+
+// UnmarshalTOML reads what to disclose.
+func (v *Disclose) UnmarshalTOML(raw []byte) error { return unquoted(raw, v) }
 
 // UnmarshalTOML reads an action.
 func (a *Action) UnmarshalTOML(raw []byte) error { return unquoted(raw, a) }

@@ -93,7 +93,7 @@ func NewLogger(c config.Log, w io.Writer) *slog.Logger {
 }
 
 // Start opens the endpoint and the resolver. list has the local addresses
-// named to peers.
+// named to peers unless the configuration says otherwise.
 func Start(c *config.Common, stderr io.Writer, list bool) (*Host, error) {
 	h := &Host{Log: NewLogger(c.Log, stderr), cfg: c}
 	zones, err := c.Zones()
@@ -114,7 +114,9 @@ func Start(c *config.Common, stderr io.Writer, list bool) (*Host, error) {
 	}
 	h.Endpoint, err = sctpmh.Listen(local, &sctpmh.Config{
 		MaxStreams: c.Transport.MaxStreams, MaxAssociations: c.Transport.MaxAssociations,
-		Adaptation: tcpemu.AdaptationCode, ListAddresses: list, Logger: h.Log,
+		Adaptation: tcpemu.AdaptationCode, Logger: h.Log,
+		Backend:       backends[c.Transport.Backend],
+		ListAddresses: c.Transport.Disclose.All(c.Transport.Backend, list),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("transport: %w", err)
@@ -127,6 +129,11 @@ func Start(c *config.Common, stderr io.Writer, list bool) (*Host, error) {
 	}}
 	h.Log.Warn("associations are not sealed: names are verified through the DNS, traffic is in clear", "security.mode", string(c.Security.Mode))
 	return h, nil
+}
+
+var backends = map[config.Backend]sctpmh.Backend{
+	config.BackendUDP: sctpmh.UDP,
+	config.BackendRaw: sctpmh.Raw,
 }
 
 // Close closes what Start opened.
