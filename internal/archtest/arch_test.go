@@ -65,9 +65,6 @@ var (
 	allowed = []string{"golang.org/x/sys", "golang.org/x/net", "golang.org/x/crypto", "github.com/miekg/dns", "github.com/ishidawataru/sctp"}
 )
 
-// exempt are modules that one light package alone imports.
-var exempt = map[string]string{"sctpmh/internal/addrwatch": "github.com/vishvananda/netlink"}
-
 // pure are the packages without clock, goroutines, locks, sockets or
 // randomness of their own.
 var pure = []string{"sctpmh/internal/wire", "sctpmh/internal/engine"}
@@ -124,8 +121,8 @@ func checkImport(name, path string, may []string) (problems []string) {
 	}
 	base := strings.Split(name, "/")[0]
 	outside := strings.Contains(strings.Split(path, "/")[0], ".")
-	in := func(m string) bool { return m != "" && (path == m || strings.HasPrefix(path, m+"/")) }
-	if slices.Contains(light, base) && outside && !slices.ContainsFunc(allowed, in) && !in(exempt[name]) {
+	in := func(m string) bool { return path == m || strings.HasPrefix(path, m+"/") }
+	if slices.Contains(light, base) && outside && !slices.ContainsFunc(allowed, in) {
 		problems = append(problems, fmt.Sprintf("%s is a light package and imports %s", name, path))
 	}
 	if slices.Contains(pure, name) && slices.Contains([]string{"sync", "sync/atomic", "net", "os", "crypto/tls", "crypto/rand", "context"}, path) {

@@ -75,10 +75,11 @@ func (w *watcher) close() {
 
 // listen notes that something has changed, until stop closes the socket.
 func (w *watcher) listen() {
+	b := make([]byte, 1) // the rest of a notification is dropped
 	for {
 		// Another error says that notifications were lost (ENOBUFS); there was
 		// one at any rate, and the socket goes on.
-		if _, err := w.notices.Read(w.notices.buf); errors.Is(err, os.ErrClosed) {
+		if _, err := w.notices.Read(b); errors.Is(err, os.ErrClosed) {
 			return
 		}
 		select {

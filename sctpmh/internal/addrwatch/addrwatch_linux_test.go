@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
@@ -119,19 +118,18 @@ func TestNotificationsAreLost(t *testing.T) {
 	a := h.more(h.link.Addrs[0])
 	var w *watcher
 	var first snapshot
-	var control *nl.NetlinkSocket
+	var control *socket
 	h.must(h.Do(func() (err error) {
 		if w, err = open(); err != nil {
 			return err
 		}
-		if control, err = nl.Subscribe(unix.NETLINK_ROUTE, groups...); err != nil {
+		if control, err = openSocket(groups...); err != nil {
 			return err
 		}
 		if first, err = read(w.queries); err != nil {
 			return err
 		}
-		// The kernel makes it the least that there is, some 2 KiB.
-		return errors.Join(w.notices.SetReceiveBufferSize(1, false), control.SetReceiveBufferSize(1, false))
+		return errors.Join(cramped(w.notices), cramped(control))
 	}))
 	h.must(h.Do(func() error {
 		dev, err := netlink.LinkByName(h.link.Device)
@@ -144,7 +142,7 @@ func TestNotificationsAreLost(t *testing.T) {
 		}
 		return errors.Join(err, netlink.AddrDel(dev, prefixed(a)))
 	}))
-	if _, _, err := control.Receive(); !errors.Is(err, unix.ENOBUFS) {
+	if _, err := control.Read(make([]byte, 1)); !errors.Is(err, unix.ENOBUFS) {
 		t.Errorf("the flood was taken: %v, want %v", err, unix.ENOBUFS)
 	}
 	control.Close()
@@ -153,4 +151,15 @@ func TestNotificationsAreLost(t *testing.T) {
 	h.await("after the flood", time.Now(), time.Second, Event{a, false, addressRemoved})
 	h.want("the next change", func(dev netlink.Link) error { return netlink.AddrAdd(dev, prefixed(a)) },
 		Event{a, true, "address added"})
+}
+
+// cramped makes a socket's receive buffer the least that there is, some 2 KiB.
+func cramped(s *socket) error {
+	conn, err := s.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var optErr error
+	err = conn.Control(func(fd uintptr) { optErr = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 1) })
+	return errors.Join(err, optErr)
 }

@@ -1,8 +1,8 @@
 package addrwatch
 
 import (
+	"cmp"
 	"errors"
-	"fmt"
 	"os"
 	"time"
 
@@ -14,17 +14,19 @@ const (
 	datagram      = 64 << 10        // the kernel fills at most half of it
 )
 
-// errInterrupted is of a dump during which something has changed: what it
-// lists may be of no single moment.
-var errInterrupted = errors.New("a change came between the parts of the answer")
+var (
+	// errInterrupted is of a dump during which something has changed: what it
+	// lists may be of no single moment.
+	errInterrupted = errors.New("a change came between the parts of the answer")
+	errMalformed   = errors.New("the answer holds a malformed message")
+)
 
 // A socket is one of NETLINK_ROUTE. It stays in the network namespace of the
 // thread that has opened it. It is non-blocking and in the runtime's poller:
 // Close ends a Read that waits.
 type socket struct {
 	*os.File
-	seq uint32
-	buf []byte
+	seq uint32 // of the last request
 }
 
 // openSocket opens a socket that is notified of what happens to these groups.
@@ -33,7 +35,7 @@ func openSocket(groups ...uint) (*socket, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)
 	}
-	s := &socket{File: os.NewFile(uintptr(fd), "netlink"), buf: make([]byte, datagram)}
+	s := &socket{File: os.NewFile(uintptr(fd), "netlink")}
 	local := &unix.SockaddrNetlink{Family: unix.AF_NETLINK}
 	for _, g := range groups {
 		local.Groups |= 1 << (g - 1)
@@ -56,23 +58,26 @@ func (s *socket) dump(kind uint16, take func(message) bool) error {
 	if _, err := s.Write(appendDump(nil, kind, s.seq)); err != nil {
 		return err
 	}
-	for problem := error(nil); ; {
-		n, err := s.Read(s.buf)
+	buf, problem := make([]byte, datagram), error(nil)
+	for {
+		n, err := s.Read(buf)
 		if err != nil {
 			return err
 		}
-		for b := s.buf[:n]; len(b) > 0; {
+		for b := buf[:n]; len(b) > 0; {
 			m, rest, ok := nextMessage(b)
 			b = rest
+			if ok && m.seq != s.seq {
+				continue // of a dump that was given up
+			}
+			if ok && m.flags&unix.NLM_F_DUMP_INTR != 0 {
+				problem = cmp.Or(problem, errInterrupted)
+			}
 			switch {
-			case ok && m.seq != s.seq: // of a dump that was given up
-				continue
 			case ok && (m.kind == unix.NLMSG_DONE || m.kind == unix.NLMSG_ERROR):
-				return errors.Join(problem, answerError(m))
+				return cmp.Or(kernelError(m), problem)
 			case !ok || !take(m):
-				problem = fmt.Errorf("malformed answer of %d octets", n)
-			case m.flags&unix.NLM_F_DUMP_INTR != 0 && problem == nil:
-				problem = errInterrupted
+				problem = errMalformed
 			}
 		}
 	}
@@ -89,13 +94,13 @@ func appendDump(b []byte, kind uint16, seq uint32) []byte {
 	return append(b, unix.AF_UNSPEC, 0, 0, 0)
 }
 
-// answerError returns what the last message of an answer says went wrong.
-func answerError(m message) error {
-	switch {
-	case len(m.body) >= 4 && int32(native.Uint32(m.body)) < 0:
-		return unix.Errno(-int32(native.Uint32(m.body)))
-	case m.flags&unix.NLM_F_DUMP_INTR != 0:
-		return errInterrupted
+// kernelError returns what the last message of an answer says went wrong.
+func kernelError(m message) error {
+	if len(m.body) < 4 {
+		return nil
+	}
+	if code := int32(native.Uint32(m.body)); code < 0 {
+		return unix.Errno(-code)
 	}
 	return nil
 }
