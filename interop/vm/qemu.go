@@ -1,0 +1,49 @@
+package vm
+
+import (
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+)
+
+const emulator = "qemu-system-x86_64"
+
+// findEmulator returns the path of qemu.
+func findEmulator() (string, error) {
+	path, err := exec.LookPath(emulator)
+	if err != nil {
+		return "", fmt.Errorf("no virtual machine: %w: install it, on Debian with: apt-get install --no-install-recommends qemu-system-x86", err)
+	}
+	return path, nil
+}
+
+// firstFile is the descriptor of the first of a command's extra files.
+const firstFile = 3
+
+// command returns the command of a guest. The first extra file is the serial
+// port of package talk, then comes one for each NIC.
+func (c *Config) command(path, kernel, initramfs string, guest int) *exec.Cmd {
+	args := []string{
+		"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
+		"-M", "q35", "-cpu", "max", "-accel", "tcg,thread=multi",
+		"-smp", strconv.Itoa(c.cpus()), "-m", strconv.Itoa(c.memory()),
+		"-kernel", filepath.Join(kernel, "vmlinuz"), "-initrd", initramfs,
+		// A panic ends the machine at once.
+		"-append", "console=ttyS0 quiet panic=-1",
+		"-serial", "stdio",
+		"-chardev", fmt.Sprintf("socket,id=talk,fd=%d", firstFile),
+		"-device", "virtio-serial-pci", "-device", "virtserialport,chardev=talk",
+	}
+	for i, nic := range c.NICs {
+		backend := "tap,id=n%d,fd=%d"
+		if nic.Tap == nil {
+			backend = "stream,id=n%d,addr.type=fd,addr.str=%d"
+		}
+		args = append(args,
+			"-netdev", fmt.Sprintf(backend, i, firstFile+1+i),
+			// Without a file for it there is no time spent on booting from the network.
+			"-device", fmt.Sprintf("virtio-net-pci,romfile=,netdev=n%d,mac=%s", i, hardwareAddr(guest, i)))
+	}
+	return exec.Command(path, args...)
+}
