@@ -26,8 +26,7 @@
 // A NIC's other end is a TAP device's descriptor or a [Frames], on which this
 // process reads and writes what is on the cable, as a stream over a socket:
 // nothing is lost there, and a reader who falls behind stops the guest's
-// queue. A [Wire] joins two such ends, delays, loses, cuts and shows. No
-// device has offloads: every checksum on the cable is real.
+// queue. No device has offloads: every checksum on the cable is real.
 //
 // # What is left behind
 //

@@ -3,6 +3,7 @@ package vm
 import (
 	"bufio"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -35,9 +36,10 @@ func hardwareAddr(guest, i int) string {
 // maxFrame is more than any frame is long.
 const maxFrame = 1 << 16
 
-// Frames is the other end of a NIC: Ethernet frames, without the check
-// sequence. It may be read from and written to at the same time, and by one
-// each. On the socket each frame follows its length, 4 octets in network order.
+// Frames is the other end of a NIC: each Read returns an Ethernet frame, each
+// Write takes one, without the check sequence. It may be read from by one and
+// written to by others at the same time. On the socket each frame follows its
+// length, 4 octets in network order.
 type Frames struct {
 	conn net.Conn
 	in   *bufio.Reader
@@ -50,29 +52,41 @@ func newFrames(conn net.Conn) *Frames {
 	return &Frames{conn: conn, in: bufio.NewReaderSize(conn, 4*maxFrame)}
 }
 
-// ReadFrame reads the next frame that the guest has sent. io.EOF says that the
-// guest is gone, net.ErrClosed that it was closed here.
-func (f *Frames) ReadFrame(buf []byte) (int, error) {
+// Read waits for the next frame that the guest sends. io.EOF says that the
+// guest is gone, net.ErrClosed that Close was called. What buf has no room for
+// is lost.
+func (f *Frames) Read(buf []byte) (int, error) {
 	var header [4]byte
 	if _, err := io.ReadFull(f.in, header[:]); err != nil {
-		return 0, err
+		return 0, ended(err)
 	}
-	n := binary.BigEndian.Uint32(header[:])
-	if uint64(n) > uint64(len(buf)) {
-		return 0, fmt.Errorf("a frame of %d octets, for which there is room for %d", n, len(buf))
+	length := int(binary.BigEndian.Uint32(header[:]))
+	n, err := io.ReadFull(f.in, buf[:min(len(buf), length)])
+	if err == nil {
+		_, err = f.in.Discard(length - n)
 	}
-	return io.ReadFull(f.in, buf[:n])
+	return n, ended(err)
 }
 
-// WriteFrame sends a frame to the guest. It waits while the guest's queue is
-// full.
-func (f *Frames) WriteFrame(frame []byte) error {
+// ended makes one error of the ways in which a guest goes: between frames or
+// within one, with frames that it has not read or without.
+func ended(err error) error {
+	if err == nil || errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return io.EOF
+}
+
+// Write sends a frame to the guest. It waits while the guest's queue is full.
+func (f *Frames) Write(frame []byte) (int, error) {
 	f.writing.Lock()
 	defer f.writing.Unlock()
 	f.out = binary.BigEndian.AppendUint32(f.out[:0], uint32(len(frame)))
 	f.out = append(f.out, frame...)
-	_, err := f.conn.Write(f.out)
-	return err
+	if _, err := f.conn.Write(f.out); err != nil {
+		return 0, err
+	}
+	return len(frame), nil
 }
 
 // Close ends reads and writes that wait.
