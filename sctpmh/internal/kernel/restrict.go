@@ -1,0 +1,113 @@
+package kernel
+
+import (
+	"net/netip"
+	"slices"
+)
+
+// restriction is which addresses of the peer may be used.
+type restriction struct {
+	set    bool
+	strict bool
+	addrs  []netip.Addr
+}
+
+// Restrict says which addresses of the peer, beside that of the handshake, may
+// be probed and, once they answered, used. It replaces what was said before;
+// without it there is only that of the handshake. Permitted addresses that the
+// peer does not list do not count: the kernel has no way to add one.
+//
+// The kernel cannot forget an address that the peer lists. One that is not
+// permitted is never probed, so it stays unconfirmed and gets no data. One
+// that had answered before, because it was permitted then, is not preferred;
+// and when no permitted address works any more, so that data would go there,
+// the association is aborted. At most what the kernel repeats at the first
+// timeout has left by then. With strict the association is aborted as soon as
+// the peer lists an address that is not permitted.
+//
+// The error is *NotPermittedError when it was aborted. Later changes are acted
+// upon by Recv, which has to be waiting.
+func (c *Conn) Restrict(permitted []netip.Addr, strict bool) error {
+	r := restriction{set: true, strict: strict}
+	for _, a := range permitted {
+		r.addrs = append(r.addrs, a.Unmap())
+	}
+	c.mu.Lock()
+	c.permit = r
+	c.mu.Unlock()
+	return c.enforce()
+}
+
+// permits reports whether an address may be used.
+func (c *Conn) permits(a netip.Addr) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return a == c.handshake || slices.Contains(c.permit.addrs, a)
+}
+
+// enforce makes the kernel's paths what is permitted.
+func (c *Conn) enforce() error {
+	c.mu.Lock()
+	strict := c.permit.strict
+	c.mu.Unlock()
+	paths := c.Paths()
+	if v := judge(paths, strict); v.abort != nil {
+		c.ended(&NotPermittedError{v.abort})
+		c.Abort("address not permitted")
+		return c.Err()
+	} else if v.primary.IsValid() {
+		_ = c.SetPrimary(v.primary) // it is gone if that fails, which is an event of its own
+	}
+	for _, p := range paths {
+		c.probe(p)
+	}
+	return nil
+}
+
+// probe has a path probed or not, as it is permitted.
+func (c *Conn) probe(p Path) {
+	switch {
+	case !p.Permitted:
+		_ = c.SetHeartbeats(p.Addr, 0)
+	case c.SetHeartbeats(p.Addr, c.cfg.HeartbeatInterval) == nil && !p.Confirmed():
+		_ = c.Probe(p.Addr)
+	}
+}
+
+// A verdict is what has to be done about paths.
+type verdict struct {
+	abort   []netip.Addr // end the association for the sake of these
+	primary netip.Addr   // prefer this, if it is valid
+}
+
+// judge compares the paths with what is permitted.
+func judge(paths []Path, strict bool) (v verdict) {
+	var works, best netip.Addr // of those that are permitted
+	var others, dangerous []netip.Addr
+	prefer := false
+	for _, p := range paths {
+		switch {
+		case p.Permitted && p.State == Active:
+			works = p.Addr
+		case p.Permitted && p.Confirmed():
+			best = p.Addr
+		case !p.Permitted:
+			others = append(others, p.Addr)
+			prefer = prefer || p.Primary
+			if p.State == Active {
+				dangerous = append(dangerous, p.Addr)
+			}
+		}
+	}
+	switch {
+	case strict && len(others) > 0:
+		v.abort = others
+	case !works.IsValid() && len(dangerous) > 0:
+		v.abort = dangerous
+	case prefer && works.IsValid():
+		v.primary = works
+	case prefer:
+		v.primary = best
+	}
+	return v
+}
