@@ -69,12 +69,21 @@ const (
 	// nobody else on the host speaks SCTP from the same addresses. UDP ports
 	// mean nothing to it.
 	Raw
+
+	// Kernel is the SCTP of the Linux kernel, in UDP at the local addresses'
+	// port, which must be that of the sysctl net.sctp.udp_port, or in IP where
+	// that port is 0; see KernelAvailable. Addresses that the peer does not
+	// name in the handshake cannot be used.
+	Kernel
 )
 
 // String returns the backend's name in configurations.
 func (b Backend) String() string {
-	if b == Raw {
+	switch b {
+	case Raw:
 		return "raw"
+	case Kernel:
+		return "kernel"
 	}
 	return "udp"
 }

@@ -53,7 +53,11 @@ func Listen(local []netip.AddrPort, cfg *Config) (*Endpoint, error) {
 }
 
 func (e *Endpoint) listen(local []netip.AddrPort) (err error) {
-	e.stack, e.locals, err = newUserStack(e, local)
+	if e.cfg.Backend == Kernel {
+		e.stack, e.locals, err = newKernelStack(e, local)
+	} else {
+		e.stack, e.locals, err = newUserStack(e, local)
+	}
 	return err
 }
 

@@ -16,7 +16,7 @@ type table struct {
 	byLocal map[wire.Tag]*loop
 	byPeer  map[peerKey]*loop // by the tag that the peer is known by, for what it reflects
 	byAddr  map[addrKey]*loop // by where the peer sends from, for INIT and COOKIE ECHO
-	sources map[netip.Prefix]int
+	sources sourceCounts
 	closed  bool
 }
 
@@ -36,7 +36,7 @@ func newTable() table {
 		byLocal: make(map[wire.Tag]*loop),
 		byPeer:  make(map[peerKey]*loop),
 		byAddr:  make(map[addrKey]*loop),
-		sources: make(map[netip.Prefix]int),
+		sources: make(sourceCounts),
 	}
 }
 
@@ -131,41 +131,18 @@ func (t *table) addr(p *place, k addrKey, a *loop) {
 	}
 }
 
-// admit counts an association that a source made, unless it has too many:
-// without a limit one host could take all that the endpoint can hold.
+// admit counts an association that a source made, unless it has too many.
 func (t *table) admit(from netip.Addr) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	k := sourceOf(from)
-	if t.sources[k] >= sourceLimit {
-		return false
-	}
-	t.sources[k]++
-	return true
+	return t.sources.admit(from)
 }
 
 // dismiss ends what admit counted.
 func (t *table) dismiss(from netip.Addr) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.dismissLocked(from)
-}
-
-func (t *table) dismissLocked(from netip.Addr) {
-	k := sourceOf(from)
-	if t.sources[k]--; t.sources[k] == 0 {
-		delete(t.sources, k)
-	}
-}
-
-// sourceOf returns who is counted as one: an IPv6 host has a whole /64.
-func sourceOf(a netip.Addr) netip.Prefix {
-	bits := 64
-	if a.Is4() {
-		bits = 32
-	}
-	p, _ := a.Prefix(bits) // the length fits the family
-	return p
+	t.sources.dismiss(from)
 }
 
 // remove ends an association's place.
@@ -184,7 +161,7 @@ func (t *table) remove(p *place, a *loop) {
 		}
 	}
 	if p.admitted.IsValid() {
-		t.dismissLocked(p.admitted)
+		t.sources.dismiss(p.admitted)
 	}
 }
 

@@ -26,7 +26,7 @@ var layers = map[string][]string{
 	"sctpmh/internal/engine":    {"sctpmh/internal/wire"},
 	"sctpmh/internal/udp":       nil,
 	"sctpmh/internal/kernel":    nil,
-	"sctpmh":                    {"sctpmh/internal/engine", "sctpmh/internal/wire", "sctpmh/internal/udp", "sctpmh/internal/addrwatch", "internal/gate"},
+	"sctpmh":                    {"sctpmh/internal/engine", "sctpmh/internal/wire", "sctpmh/internal/udp", "sctpmh/internal/kernel", "sctpmh/internal/addrwatch", "internal/gate"},
 	"tcpemu":                    {"sctpmh", "internal/gate"},
 	"noid":                      nil,
 	"internal/gate":             nil,

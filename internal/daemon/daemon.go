@@ -132,8 +132,9 @@ func Start(c *config.Common, stderr io.Writer, list bool) (*Host, error) {
 }
 
 var backends = map[config.Backend]sctpmh.Backend{
-	config.BackendUDP: sctpmh.UDP,
-	config.BackendRaw: sctpmh.Raw,
+	config.BackendUDP:    sctpmh.UDP,
+	config.BackendRaw:    sctpmh.Raw,
+	config.BackendKernel: sctpmh.Kernel,
 }
 
 // Close closes what Start opened.
