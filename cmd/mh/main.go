@@ -53,6 +53,7 @@ func demoCommand(code *int) *cobra.Command {
 	f.BoolVar(&o.JSON, "json", false, "print one JSON object at the end")
 	f.BoolVar(&o.Compare, "compare", false, "run the same cuts over plain TCP and MultiPath TCP as well")
 	f.Int64Var(&megabytes, "size", 120, "megabytes to download")
+	f.StringVar(&o.Backend, "backend", "udp", "what carries associations: udp, raw or kernel, or two of them, the laptop's and the site's: udp,kernel")
 	f.BoolVar(&o.OneISP, "one-isp", false, "leave only one provider up, so that the demo must fail")
 	if err := f.MarkHidden("one-isp"); err != nil {
 		panic("BUG: " + err.Error())

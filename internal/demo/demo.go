@@ -22,10 +22,11 @@ import (
 
 // Options are what the command line says.
 type Options struct {
-	Size    int64 // octets of the file
-	JSON    bool  // print one object at the end and nothing else
-	Compare bool  // run the same cuts over TCP and MPTCP too
-	OneISP  bool  // leave only the first provider up: then a cut must stop the download
+	Size    int64  // octets of the file
+	JSON    bool   // print one object at the end and nothing else
+	Compare bool   // run the same cuts over TCP and MPTCP too
+	Backend string // what carries associations: one for both ends, or the laptop's and the site's
+	OneISP  bool   // leave only the first provider up: then a cut must stop the download
 	Out     io.Writer
 }
 
@@ -140,7 +141,7 @@ func (o Options) run(ctx context.Context) (Verdict, error) {
 	if err != nil {
 		return Verdict{}, err
 	}
-	l, err := lab.New(filepath.Dir(self), rate)
+	l, err := lab.NewWith(filepath.Dir(self), rate, lab.ParseBackends(o.Backend))
 	if err != nil {
 		return Verdict{}, err
 	}

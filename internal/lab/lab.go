@@ -43,6 +43,8 @@ type Lab struct {
 	DNS          []*dnstest.Server
 	Dir          string // for files; removed by Close
 
+	backends Backends
+
 	bin   string
 	mu    sync.Mutex // guards procs
 	procs []*Proc
@@ -51,7 +53,12 @@ type Lab struct {
 // New makes the network; rate limits each link, in octets a second. bin is the
 // folder of the programs. lines, where given, are those of ISP A and B.
 func New(bin string, rate uint64, lines ...testnet.Line) (*Lab, error) {
-	l := &Lab{Net: testnet.New(), bin: bin}
+	return NewWith(bin, rate, Backends{}, lines...)
+}
+
+// NewWith is New with other backends than UDP.
+func NewWith(bin string, rate uint64, b Backends, lines ...testnet.Line) (*Lab, error) {
+	l := &Lab{Net: testnet.New(), bin: bin, backends: b}
 	dir, err := os.MkdirTemp("", "mh-lab-")
 	if err != nil {
 		return nil, err
@@ -85,6 +92,9 @@ func (l *Lab) build(rate uint64, lines []testnet.Line) (err error) {
 				return err
 			}
 		}
+	}
+	if err := l.backends.prepare(l); err != nil {
+		return err
 	}
 	return l.serveDNS()
 }
@@ -154,7 +164,7 @@ func (l *Lab) Config(name, own, more string) (string, error) {
 // StartGateway starts mh-gw at the site before a server on its loopback; more
 // is added to its configuration.
 func (l *Lab) StartGateway(server, more string) (*Proc, error) {
-	service := fmt.Sprintf("[[service]]\nport = %d\ntarget = %q\npeers = [%q]\n", ServicePort, server, LaptopName)
+	service := l.backends.transport(l.backends.Site) + fmt.Sprintf("[[service]]\nport = %d\ntarget = %q\npeers = [%q]\n", ServicePort, server, LaptopName)
 	file, err := l.Config("gw.toml", GatewayName, service+more)
 	if err != nil {
 		return nil, err
@@ -168,7 +178,7 @@ func (l *Lab) StartSocks(keys string) (*Proc, error) {
 	if keys == "" {
 		keys = "listen = [\"127.0.0.1:1080\"]"
 	}
-	file, err := l.Config("socks.toml", LaptopName, keys)
+	file, err := l.Config("socks.toml", LaptopName, keys+"\n"+l.backends.transport(l.backends.Laptop))
 	if err != nil {
 		return nil, err
 	}
