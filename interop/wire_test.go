@@ -1,0 +1,318 @@
+package interop
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// A rule is what a wire does to frames. The zero value passes all of them.
+type rule struct {
+	cut   bool          // all vanish, without a sign
+	delay time.Duration // one way
+	loss  [2]float64    // share that vanishes, by direction; address resolution is spared
+	mark  [2]float64    // share of the packets that can tell of congestion that is told to, by direction
+	mtu   [2]int        // longer IP packets vanish, by direction; 0: none do
+	seed  uint64        // of what is left to chance
+}
+
+// The directions of a wire.
+const (
+	toPeer = iota
+	toUs
+)
+
+// directions are their names.
+var directions = [2]string{toPeer: "to the peer", toUs: "to us"}
+
+// both gives a value to both directions.
+func both[T any](v T) [2]T { return [2]T{v, v} }
+
+// A wire carries Ethernet frames between a device of ours and one of the
+// peer's, by a rule that may change at any time. Each Read of an end returns a
+// frame, each Write takes one.
+type wire struct {
+	number  int
+	ends    [2]io.ReadWriteCloser // where frames to the peer come from, and frames to us
+	rule    atomic.Pointer[rule]
+	watcher *watcher
+	ports   *ports
+	capture *atomic.Pointer[capture] // nil inside: nothing is captured
+	running sync.WaitGroup
+}
+
+// start starts a goroutine for each direction. They end with close.
+func (w *wire) start() {
+	w.rule.Store(&rule{})
+	for d := range 2 {
+		w.running.Go(func() { w.carry(d) })
+	}
+}
+
+// close ends the wire.
+func (w *wire) close() {
+	w.ends[0].Close()
+	w.ends[1].Close()
+	w.running.Wait()
+}
+
+// onWire bounds the frames that are on their way on a wire with a delay; more
+// are lost.
+const onWire = 1 << 14
+
+// A parcel is a frame on its way.
+type parcel struct {
+	due  time.Time
+	data []byte
+}
+
+func (w *wire) carry(d int) {
+	// What is delayed is passed on by a goroutine of its own, and as long as it
+	// has anything to do what is not delayed queues behind.
+	queue := make(chan parcel, onWire)
+	var queued atomic.Int64
+	w.running.Go(func() { // ends when queue is closed
+		for p := range queue {
+			<-time.After(time.Until(p.due))
+			w.give(d, p.data)
+			queued.Add(-1)
+		}
+	})
+	defer close(queue)
+	from := w.ends[d]
+	var rng *rand.Rand
+	var r *rule
+	buf := make([]byte, 1<<16)
+	for {
+		n, err := from.Read(buf)
+		switch {
+		case errors.Is(err, os.ErrClosed), errors.Is(err, net.ErrClosed), errors.Is(err, io.EOF):
+			return
+		case err != nil || n == 0:
+			continue // a device that is down
+		}
+		if now := w.rule.Load(); now != r {
+			r, rng = now, rand.New(rand.NewPCG(now.seed, uint64(d)))
+		}
+		frame := buf[:n]
+		if d == toPeer {
+			w.ports.leave(frame)
+		}
+		if !r.admits(d, frame, rng) {
+			w.watcher.lost(w.number, d, frame)
+			continue
+		}
+		if r.delay == 0 && queued.Load() == 0 {
+			w.give(d, frame)
+			continue
+		}
+		queued.Add(1)
+		select {
+		case queue <- parcel{time.Now().Add(r.delay), append([]byte(nil), frame...)}:
+		default:
+			queued.Add(-1)
+			w.watcher.lost(w.number, d, frame)
+		}
+	}
+}
+
+// give hands a frame over. A cut swallows also what was on its way.
+func (w *wire) give(d int, frame []byte) {
+	if w.rule.Load().cut {
+		return
+	}
+	if d == toUs {
+		w.ports.enter(frame)
+	}
+	if c := w.capture.Load(); c != nil {
+		c.add(time.Now(), frame)
+	}
+	w.watcher.passed(w.number, d, frame)
+	_, _ = w.ends[1-d].Write(frame) // to a device that is down it is lost
+}
+
+// admits decides what becomes of a frame, which it may mark.
+func (r *rule) admits(d int, frame []byte, rng *rand.Rand) bool {
+	if r.cut {
+		return false
+	}
+	chance := rng.Float64() // taken from each, so that a frame's fate does not hang on the others' kind
+	if resolves(frame) {
+		return true
+	}
+	if r.mtu[d] > 0 && len(frame)-ethernetHeader > r.mtu[d] {
+		return false
+	}
+	if chance < r.loss[d] {
+		return false
+	}
+	if chance < r.mark[d] {
+		congested(frame)
+	}
+	return true
+}
+
+const (
+	ethernetHeader = 14
+	ipv4Header     = 20 // none of ours has options
+
+	etherIPv4 = 0x0800
+	etherARP  = 0x0806
+	etherIPv6 = 0x86dd
+)
+
+// etherType returns what a frame carries.
+func etherType(frame []byte) uint16 {
+	if len(frame) < ethernetHeader {
+		return 0
+	}
+	return binary.BigEndian.Uint16(frame[ethernetHeader-2:])
+}
+
+// resolves reports whether a frame is of address resolution, ARP or Neighbor
+// Discovery (RFC 4861). A kernel asks again only after a second, so that what a
+// scenario would measure is that.
+func resolves(frame []byte) bool {
+	const ipv6Header, icmpv6 = 40, 58
+	switch etherType(frame) {
+	case etherARP:
+		return true
+	case etherIPv6:
+		p := frame[ethernetHeader:]
+		return len(p) > ipv6Header && p[6] == icmpv6 && p[ipv6Header] >= 133 && p[ipv6Header] <= 137
+	}
+	return false
+}
+
+// Codepoints of RFC 3168 section 5.
+const (
+	ecnMask = 3
+	notECT  = 0
+	ecnCE   = 3
+)
+
+// congested makes the ECN field of an IPv4 packet of an ECN-capable transport CE.
+func congested(frame []byte) {
+	if etherType(frame) != etherIPv4 || len(frame) < ethernetHeader+ipv4Header {
+		return
+	}
+	ip := frame[ethernetHeader:]
+	if ip[1]&ecnMask == notECT {
+		return
+	}
+	ip[1] |= ecnCE
+	ip[10], ip[11] = 0, 0
+	binary.BigEndian.PutUint16(ip[10:], ^onesSum(ip[:ipv4Header]))
+}
+
+// onesSum is the sum of the Internet checksum (RFC 1071).
+func onesSum(b []byte) uint16 {
+	var sum uint32
+	for i := 0; i < len(b); i += 2 {
+		sum += uint32(binary.BigEndian.Uint16(b[i:]))
+	}
+	for sum > 0xffff {
+		sum = sum&0xffff + sum>>16
+	}
+	return uint16(sum)
+}
+
+func TestRule(t *testing.T) {
+	arp := make([]byte, 60)
+	binary.BigEndian.PutUint16(arp[12:], etherARP)
+	packet := func(size int) []byte {
+		f := make([]byte, ethernetHeader+size)
+		binary.BigEndian.PutUint16(f[12:], etherIPv4)
+		f[ethernetHeader], f[ethernetHeader+1] = 0x45, 2
+		return f
+	}
+	count := func(r rule, d int, f []byte) (n int) {
+		rng := rand.New(rand.NewPCG(r.seed, uint64(d)))
+		for range 1000 {
+			if r.admits(d, f, rng) {
+				n++
+			}
+		}
+		return n
+	}
+	for _, c := range []struct {
+		name     string
+		rule     rule
+		d        int
+		frame    []byte
+		min, max int
+	}{
+		{"nothing", rule{}, toPeer, packet(1500), 1000, 1000},
+		{"cut", rule{cut: true}, toUs, arp, 0, 0},
+		{"loss", rule{loss: [2]float64{0.1, 0}, seed: 1}, toPeer, packet(100), 850, 950},
+		{"loss the other way", rule{loss: [2]float64{0.1, 0}, seed: 1}, toUs, packet(100), 1000, 1000},
+		{"loss of address resolution", rule{loss: both(0.9)}, toPeer, arp, 1000, 1000},
+		{"too long", rule{mtu: both(1400)}, toUs, packet(1401), 0, 0},
+		{"not too long", rule{mtu: both(1400)}, toUs, packet(1400), 1000, 1000},
+	} {
+		if n := count(c.rule, c.d, c.frame); n < c.min || n > c.max {
+			t.Errorf("%s: %d of 1000 frames pass, want %d to %d", c.name, n, c.min, c.max)
+		}
+	}
+	f := packet(100)
+	if count(rule{mark: both(1.0)}, toPeer, f); f[ethernetHeader+1] != 3 || onesSum(f[ethernetHeader:][:ipv4Header]) != 0xffff {
+		t.Errorf("a marked header is % x", f[ethernetHeader:][:ipv4Header])
+	}
+}
+
+// What is delayed, and what comes after it without a delay, keeps its order.
+func TestWireKeepsOrder(t *testing.T) {
+	left, right := newPipe(), newPipe()
+	var none atomic.Pointer[capture]
+	w := &wire{ends: [2]io.ReadWriteCloser{left, right}, watcher: newWatcher(), ports: new(ports), capture: &none}
+	w.start()
+	w.rule.Store(&rule{delay: 20 * time.Millisecond})
+	left.in <- []byte{1}
+	left.in <- []byte{2}
+	first := <-right.out
+	w.rule.Store(&rule{})
+	left.in <- []byte{3}
+	for i, got := range [][]byte{first, <-right.out, <-right.out} {
+		if len(got) != 1 || int(got[0]) != i+1 {
+			t.Errorf("frame %d is %v", i+1, got)
+		}
+	}
+	w.close()
+}
+
+// A pipe is an end of a wire without a device.
+type pipe struct {
+	in, out chan []byte
+	closed  chan struct{}
+	once    sync.Once
+}
+
+func newPipe() *pipe {
+	return &pipe{in: make(chan []byte), out: make(chan []byte, 10), closed: make(chan struct{})}
+}
+
+func (p *pipe) Read(b []byte) (int, error) {
+	select {
+	case f := <-p.in:
+		return copy(b, f), nil
+	case <-p.closed:
+		return 0, os.ErrClosed
+	}
+}
+
+func (p *pipe) Write(b []byte) (int, error) {
+	p.out <- append([]byte(nil), b...)
+	return len(b), nil
+}
+
+func (p *pipe) Close() error {
+	p.once.Do(func() { close(p.closed) })
+	return nil
+}
