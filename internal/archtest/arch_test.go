@@ -45,6 +45,7 @@ var layers = map[string][]string{
 	"internal/conformance":      nil,
 	"internal/lab":              {"internal/dnstest", "internal/testnet"},
 	"internal/demo":             {"internal/lab", "internal/testnet"},
+	"internal/doctor":           {"internal/config", "noid"},
 	"internal/failbench":        {"internal/testnet", "sctpmh"},
 	"interop":                   {"interop/pattern", "interop/usrsctp", "interop/vm", "internal/testnet", "sctpmh", "tcpemu"},
 	"interop/linuxpeer":         {"interop/pattern"},
@@ -56,7 +57,7 @@ var layers = map[string][]string{
 	"interop/vm/talk":           nil,
 	"cmd/mh-socks":              {"internal/config", "internal/daemon", "internal/proxy"},
 	"cmd/mh-gw":                 {"internal/config", "internal/daemon", "internal/gateway"},
-	"cmd/mh":                    {"internal/daemon", "internal/demo"},
+	"cmd/mh":                    {"internal/config", "internal/daemon", "internal/demo", "internal/doctor", "sctpmh"},
 }
 
 // light are the packages that others build on: outside the standard library
