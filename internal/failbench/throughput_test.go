@@ -18,22 +18,33 @@ const (
 	routerRate = 90
 )
 
+// slow reports whether a path's rate is a small part of its capacity and is
+// ruled by when the few losses come. It takes many rounds to say anything, and
+// slowWorlds of them run at a time.
+func slow(rtt time.Duration, loss float64) bool { return loss > 0 && rtt >= 100*ms }
+
+const slowWorlds = 8
+
 // BenchmarkThroughput prints what a bulk transfer reaches of one path, ours
 // and TCP's in turn.
 func BenchmarkThroughput(b *testing.B) {
 	if *throughputRounds == 0 {
 		b.Skip("make bench-throughput runs it")
 	}
-	w, err := newWorld(0)
-	if err != nil {
-		b.Fatal(err)
+	var worlds []*world
+	for i := range slowWorlds {
+		w, err := newWorld(uint64(i))
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer w.close()
+		worlds = append(worlds, w)
 	}
-	defer w.close()
 	for range b.N {
 		var rows []rateRow
 		for _, rtt := range []time.Duration{0, 20 * ms, 100 * ms, 300 * ms} {
 			for _, loss := range []float64{0, 0.001, 0.01} {
-				row, err := rates(w, rtt, loss)
+				row, err := rates(worlds, rtt, loss)
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -45,30 +56,38 @@ func BenchmarkThroughput(b *testing.B) {
 		printRates(os.Stdout, rows)
 	}
 	b.ReportMetric(0, "ns/op")
-	conclude(b, w)
+	conclude(b, worlds...)
 }
 
 // rates measures both in turn, so that what else the machine does meets both.
 // In a round both lose the frames of the same numbers: where few are lost,
 // luck would decide otherwise.
-func rates(w *world, rtt time.Duration, loss float64) (row rateRow, err error) {
+func rates(worlds []*world, rtt time.Duration, loss float64) (row rateRow, err error) {
 	row = rateRow{rtt: rtt, loss: loss}
-	before := tallyOf(w)
+	rounds := *throughputRounds
+	if slow(rtt, loss) {
+		rounds *= len(worlds)
+	} else {
+		worlds = worlds[:1]
+	}
+	before := tallyOf(worlds...)
 	all := ways(&sctpmh.Config{SendBuffer: 32 << 20, ReceiveBuffer: 32 << 20})
 	ours, tcp := all[0], all[len(all)-1]
-	for round := range *throughputRounds {
+	for first := 0; first < rounds; first += len(worlds) {
 		for _, s := range []struct {
 			how  way
 			into *[]float64
 		}{{ours, &row.ours}, {tcp, &row.tcp}} {
-			v, err := throughput(w, s.how, rtt, loss, uint64(round)+1)
+			v, err := each(worlds, len(worlds), func(w *world, run int) (float64, error) {
+				return throughput(w, s.how, rtt, loss, uint64(first+run)+1)
+			})
 			if err != nil {
 				return row, fmt.Errorf("%s: %w", s.how.name, err)
 			}
-			*s.into = append(*s.into, v)
+			*s.into = append(*s.into, v...)
 		}
 	}
-	row.router = tallyOf(w).since(before)
+	row.router = tallyOf(worlds...).since(before)
 	fmt.Fprintf(os.Stderr, "RTT %v, loss %g %%: sctpmh %s, TCP %s, late %v\n", rtt, 100*loss, spread(row.ours), spread(row.tcp), row.router)
 	return row, nil
 }
@@ -76,7 +95,7 @@ func rates(w *world, rtt time.Duration, loss float64) (row rateRow, err error) {
 // throughput returns the goodput in Mbit/s after a warm-up.
 func throughput(w *world, how way, rtt time.Duration, loss float64, seed uint64) (float64, error) {
 	warm, over := 3*time.Second, 10*time.Second
-	if rtt >= 300*ms {
+	if rtt >= 300*ms || slow(rtt, loss) {
 		warm, over = 2*warm, 2*over // a window takes many round trips to grow
 	}
 	good := rule{delay: rtt / 2, rate: pathRate, queue: pathQueue}

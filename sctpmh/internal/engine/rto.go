@@ -2,9 +2,14 @@ package engine
 
 import "time"
 
-// clockGranularity is G of RFC 9260 section 6.3.1: a variance below it is
-// taken as it.
+// clockGranularity is G of RFC 9260 section 6.3.1.
 const clockGranularity = time.Millisecond
+
+// minVariance is the least that the timeout exceeds the round trip by. A long
+// round trip that never varies would leave G, less than the peer may hold an
+// answer back or either host be busy with something else; each time the window
+// would start over. RFC 9002 section 6.2.1 allows 25 ms for the peer alone.
+const minVariance = 50 * time.Millisecond
 
 // rtoState estimates the round trip of one path and derives its
 // retransmission timeout (RFC 9260 section 6.3.1).
@@ -36,7 +41,7 @@ func (r *rtoState) sample(cfg *Config, now Time, rtt time.Duration) {
 		r.srtt += (rtt - r.srtt) / 8
 	}
 	r.next = now.Add(r.srtt)
-	r.rto = clamp(r.srtt+4*max(r.rttvar, clockGranularity), cfg.RTOMin, cfg.RTOMax)
+	r.rto = clamp(r.srtt+max(4*r.rttvar, minVariance), cfg.RTOMin, cfg.RTOMax)
 }
 
 // backOff doubles the timeout after an expiry (rule E2 of section 6.3.3).
