@@ -41,8 +41,9 @@ type Config struct {
 	// Default 20 ms, at most 500 ms (RFC 9260 section 6.2).
 	SACKDelay time.Duration
 
-	// PathMaxRetrans is how many timeouts in a row make a path inactive
-	// (RFC 9260 section 8.2). It has been left at the first. Default 5.
+	// PathMaxRetrans is how many timeouts in a row a path survives before it
+	// is inactive (RFC 9260 section 8.2). It has been left at the first.
+	// Default 5, at least 2: below the kernel has no potentially failed state.
 	PathMaxRetrans uint16
 
 	// MaxRetrans is how many timeouts in a row over all paths end the
@@ -66,7 +67,7 @@ func (c *Config) withDefaults() Config {
 	d.HeartbeatInterval = or(d.HeartbeatInterval, 5*time.Second)
 	d.RTOMin = or(d.RTOMin, 100*time.Millisecond)
 	d.SACKDelay = or(d.SACKDelay, 20*time.Millisecond)
-	d.PathMaxRetrans = or(d.PathMaxRetrans, 5)
+	d.PathMaxRetrans = max(2, or(d.PathMaxRetrans, 5))
 	d.MaxRetrans = or(d.MaxRetrans, 10)
 	d.Backlog = or(d.Backlog, 128)
 	return d
@@ -107,7 +108,7 @@ const (
 	// that could not be sent is a part of it.
 	maxNotification = 1 << 20
 
-	// maxAddrs bounds the addresses of a peer that are looked at. The kernel
-	// keeps all that an INIT lists.
+	// maxAddrs bounds the addresses of a peer. The kernel keeps all that an
+	// INIT lists; an association with many more is ended.
 	maxAddrs = 64
 )

@@ -22,6 +22,7 @@ type Conn struct {
 
 	mu         sync.Mutex // leaf; guards what follows
 	end        error      // why the association ended, nil before
+	broke      error      // the socket's error that Send was told
 	streams    [2]uint16  // out and in
 	adaptation uint32
 	permit     restriction
@@ -45,30 +46,28 @@ func (c *Conn) start(ctx context.Context) error {
 	if err := c.readStreams(); err != nil {
 		return err
 	}
-	return c.findHandshake()
+	// The kernel prefers the address that answered, after a dial of several too.
+	c.handshake = c.primary()
+	return c.enforce()
 }
 
-// up waits for the notification that the association stands. The peer's
+// up waits for the event that says that the association stands. The peer's
 // Adaptation Layer Indication, where there is one, comes right behind.
 func (c *Conn) up(ctx context.Context) error {
 	for up := false; !up; {
-		err := c.sock.in.do(ctx, func(fd int) error {
-			_, e, err := c.in.next(fd)
-			if err == nil {
-				_, err = c.note(e)
-			}
-			up = e.Kind == commUp
-			return err
-		})
+		_, e, err := c.next(ctx)
 		if err != nil {
 			return err
 		}
+		if _, err := c.note(e); err != nil {
+			return err
+		}
+		up = e.Kind == commUp
 	}
 	return c.sock.in.do(ctx, func(fd int) error {
 		m, e, err := c.in.next(fd)
 		switch {
 		case err == syscall.EAGAIN:
-			return nil
 		case err == nil && e.Kind == Adapted:
 			c.adaptation = e.adaptation
 		default:
@@ -109,6 +108,15 @@ func (c *Conn) Local() []netip.Addr {
 
 // MaxMessage is the size in octets of the largest message that Send takes.
 func (c *Conn) MaxMessage() int { return c.largest }
+
+// Abort ends the association at once, with an ABORT chunk to the peer, and
+// closes the socket. reason is for Err and Recv here: on sockets of the
+// one-to-one style Linux refuses SCTP_ABORT, with which it would travel, so the
+// peer learns no more than that a user aborted.
+func (c *Conn) Abort(reason string) {
+	c.ended(&AbortError{Code: causeUserAbort, Reason: reason})
+	c.Close()
+}
 
 // Shutdown begins a graceful end: what was sent is delivered first, nothing
 // more can be sent. It does not wait: Recv goes on and ends with io.EOF when

@@ -18,6 +18,11 @@ import (
 // ABORT or an ICMP message of any of them, syscall.ETIMEDOUT and
 // context.DeadlineExceeded silence.
 func Dial(ctx context.Context, local, remote []netip.Addr, encap uint16, cfg *Config) (*Conn, error) {
+	return dialFrom(ctx, local, 0, remote, encap, cfg)
+}
+
+// dialFrom is Dial from an SCTP port, 0: any.
+func dialFrom(ctx context.Context, local []netip.Addr, port uint16, remote []netip.Addr, encap uint16, cfg *Config) (*Conn, error) {
 	c := cfg.withDefaults()
 	fail := func(err error) error { return &OpError{Op: "dial", Addrs: remote, Port: c.Port, Err: err} }
 	if len(remote) == 0 {
@@ -27,7 +32,7 @@ func Dial(ctx context.Context, local, remote []netip.Addr, encap uint16, cfg *Co
 	if err != nil {
 		return nil, fail(err)
 	}
-	if err := s.bind("dial", local, 0); err != nil {
+	if err := s.bind("dial", local, port); err != nil {
 		s.file.Close()
 		return nil, err
 	}
@@ -36,6 +41,7 @@ func Dial(ctx context.Context, local, remote []netip.Addr, encap uint16, cfg *Co
 		return nil, fail(err)
 	}
 	conn := newConn(s, c)
+	conn.permit = permit(remote, false)
 	if err := conn.start(ctx); err != nil {
 		conn.Close()
 		return nil, fail(err)

@@ -13,10 +13,10 @@
 //
 // # Which addresses are used
 //
-// Heartbeats are off when an association begins, so the kernel uses only the
-// address that completed the handshake: the others that the peer listed stay
-// unconfirmed, and the kernel sends no data to such. [Conn.Restrict] has those
-// that are permitted probed and used.
+// Heartbeats are off when an association begins. So the kernel uses the address
+// that completed the handshake and those that were dialled; others that the
+// peer listed stay unconfirmed, and the kernel sends no data to such.
+// [Conn.Restrict] says which may be probed and used instead.
 //
 // # Failover
 //

@@ -3,6 +3,7 @@ package kernel
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 	"syscall"
@@ -65,12 +66,15 @@ func errno(err error) (e syscall.Errno) {
 }
 
 // An AbortError is the end of an association by an ABORT chunk. errors.Is
-// finds syscall.ECONNRESET in one from the peer.
+// finds syscall.ECONNRESET in one from the peer, net.ErrClosed in one from
+// here.
 type AbortError struct {
 	Remote bool   // the peer sent it
 	Code   uint16 // first error cause (RFC 9260 section 3.3.10), 0 without
-	Reason string // what it said
+	Reason string // what was said
 }
+
+const causeUserAbort, causeProtocolViolation = 12, 13 // RFC 9260 sections 3.3.10.12 and 13
 
 func (e *AbortError) Error() string {
 	who := "aborted"
@@ -87,7 +91,12 @@ func (e *AbortError) Error() string {
 }
 
 // Is makes a remote abort what a TCP reset is.
-func (e *AbortError) Is(target error) bool { return e.Remote && target == syscall.ECONNRESET }
+func (e *AbortError) Is(target error) bool {
+	if e.Remote {
+		return target == syscall.ECONNRESET
+	}
+	return target == net.ErrClosed
+}
 
 // A NotPermittedError says that the association was aborted because it had
 // come to depend on addresses that Restrict does not permit.

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync/atomic"
+	"syscall"
 )
 
 // A Listener accepts associations.
@@ -93,6 +94,9 @@ func (l *Listener) Accept(ctx context.Context) (*Conn, error) {
 		})
 		if l.done.Load() && err != nil {
 			return nil, net.ErrClosed
+		}
+		if _, ok := err.(syscall.Errno); ok {
+			err = &OpError{Op: "accept", Port: l.cfg.Port, Err: err}
 		}
 		if err != nil {
 			return nil, err

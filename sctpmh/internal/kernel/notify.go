@@ -70,8 +70,7 @@ func parseAbort(b []byte) (code uint16, reason string) {
 		n = 4
 	}
 	code = binary.BigEndian.Uint16(b)
-	const userInitiated, protocolViolation = 12, 13 // the causes that carry text
-	if code == userInitiated || code == protocolViolation {
+	if code == causeUserAbort || code == causeProtocolViolation { // these carry text
 		reason = string(b[4:n])
 	}
 	return code, reason

@@ -166,6 +166,11 @@ type event struct {
 	_   byte
 }
 
+// exposePF has the kernel report the potentially failed state (RFC 7829
+// section 7.1). On Linux it is 2, as in net.sctp.pf_expose; with 1 such paths
+// cannot be asked about.
+const exposePF = 2
+
 // octets is v as the kernel sees it.
 func octets[T any](v *T) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(v)), unsafe.Sizeof(*v))
@@ -174,7 +179,11 @@ func octets[T any](v *T) []byte {
 // milliseconds rounds up, so that a small duration does not become 0, which
 // stands for something else in every option.
 func milliseconds(d time.Duration) uint32 {
-	return uint32(min(max(0, (d+time.Millisecond-1)/time.Millisecond), math.MaxInt32))
+	ms := d / time.Millisecond
+	if d%time.Millisecond > 0 {
+		ms++
+	}
+	return uint32(min(max(0, ms), math.MaxInt32))
 }
 
 func duration(ms uint32) time.Duration { return time.Duration(ms) * time.Millisecond }
@@ -198,7 +207,7 @@ func (c *Config) options(encap uint16) []option {
 		{"SCTP_DELAYED_SACK", optDelayedSACK, octets(&sackInfo{delay: milliseconds(c.SACKDelay), freq: 2})},
 		{"SCTP_PEER_ADDR_PARAMS", optPeerAddrParams, octets(&peerAddrParams{maxRetrans: c.PathMaxRetrans, flags: pack32(heartbeatOff)})},
 		{"SCTP_PEER_ADDR_THLDS", optThresholds, octets(&thresholds{maxRetrans: c.PathMaxRetrans, pf: 0})},
-		{"SCTP_EXPOSE_POTENTIALLY_FAILED_STATE", optExposePF, octets(&assocValue{value: 1})},
+		{"SCTP_EXPOSE_POTENTIALLY_FAILED_STATE", optExposePF, octets(&assocValue{value: exposePF})},
 		{"SCTP_NODELAY", optNoDelay, one()},
 		{"SCTP_RECVRCVINFO", optRecvRcvInfo, one()},
 		// A message that does not fit the window comes in parts; nothing else

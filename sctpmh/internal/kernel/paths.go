@@ -3,18 +3,20 @@ package kernel
 import (
 	"encoding/binary"
 	"net/netip"
-	"slices"
-	"syscall"
 	"time"
 )
 
 // Paths returns the addresses of the peer as they are now, nothing after the
-// end (SCTP_GET_PEER_ADDRS, SCTP_GET_PEER_ADDR_INFO). Addresses beyond 64 are
-// not looked at.
+// end (SCTP_GET_PEER_ADDRS, SCTP_GET_PEER_ADDR_INFO).
 func (c *Conn) Paths() []Path {
+	paths, _ := c.paths() // the error is that it has ended
+	return paths
+}
+
+func (c *Conn) paths() ([]Path, error) {
 	addrs, _, err := c.sock.addrs(optPeerAddrs)
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	prim := c.primary()
 	paths := make([]Path, 0, len(addrs))
@@ -31,20 +33,18 @@ func (c *Conn) Paths() []Path {
 			SRTT: duration(info.srtt), RTO: duration(info.rto), Cwnd: int(info.cwnd), MTU: int(info.mtu),
 		})
 	}
-	return paths
+	return paths, nil
 }
 
-// addrs reads a list of addresses and the SCTP port that they have.
+// addrs reads a list of addresses and the SCTP port that they have. The length
+// that the kernel returns counts the list's header for one of the two options
+// only, so it is the count in the header that says how long the list is.
 func (s *socket) addrs(num int) ([]netip.Addr, uint16, error) {
 	buf := make([]byte, 8+maxAddrs*sizeofInet6)
-	n, err := s.get(num, buf)
-	if err == syscall.ENOMEM {
-		err = &optionError{"list of addresses", err}
-	}
-	if err != nil {
+	if _, err := s.get(num, buf); err != nil {
 		return nil, 0, err
 	}
-	addrs, port := parseAddrs(buf[:n])
+	addrs, port := parseAddrs(buf)
 	return addrs, port, nil
 }
 
@@ -56,27 +56,6 @@ func (c *Conn) primary() netip.Addr {
 		return netip.Addr{}
 	}
 	return p.addr.addr()
-}
-
-// findHandshake finds the address that completed the handshake: the one that
-// is confirmed. After a dial of several the kernel may still prefer another.
-func (c *Conn) findHandshake() error {
-	c.handshake = c.primary()
-	paths := c.Paths()
-	i := slices.IndexFunc(paths, func(p Path) bool { return p.Addr == c.handshake && p.Confirmed() })
-	if i < 0 {
-		i = slices.IndexFunc(paths, Path.Confirmed)
-	}
-	if i < 0 {
-		return syscall.ENOTCONN // it has ended meanwhile
-	}
-	if paths[i].Addr != c.handshake {
-		c.handshake = paths[i].Addr
-		if err := c.SetPrimary(c.handshake); err != nil {
-			return err
-		}
-	}
-	return c.SetHeartbeats(c.handshake, c.cfg.HeartbeatInterval)
 }
 
 // SetPrimary prefers an address of the peer for new data while it is active
@@ -132,8 +111,8 @@ func (c *Conn) SetRTOMin(d time.Duration) error {
 }
 
 // SetMaxRetrans says after how many timeouts in a row over all paths the
-// association ends (SCTP_ASSOCINFO). The kernel refuses more than the sum of
-// what its paths take.
+// association ends (SCTP_ASSOCINFO). Where there are several paths the kernel
+// refuses more than the sum of what they take.
 func (c *Conn) SetMaxRetrans(n uint16) error {
 	return c.setAssoc("SCTP_ASSOCINFO", optAssocInfo, octets(&assocParams{maxRetrans: n}))
 }

@@ -2,10 +2,8 @@ package kernel
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"slices"
 	"sync"
 	"syscall"
@@ -22,12 +20,9 @@ import (
 // or Abort, else ctx's. All but the last stay.
 func (c *Conn) Recv(ctx context.Context) (m Message, e Event, err error) {
 	for {
-		err := c.sock.in.do(ctx, func(fd int) (err error) {
-			m, e, err = c.in.next(fd)
-			return err
-		})
+		m, e, err := c.next(ctx)
 		if err != nil {
-			return Message{}, Event{}, c.failed(ctx, err)
+			return Message{}, Event{}, err
 		}
 		wanted, err := c.note(e)
 		if err != nil {
@@ -39,31 +34,41 @@ func (c *Conn) Recv(ctx context.Context) (m Message, e Event, err error) {
 	}
 }
 
-// failed is the end for an error of the socket, which has forgotten it.
-func (c *Conn) failed(ctx context.Context, err error) error {
-	switch {
-	case ctx.Err() != nil && err == ctx.Err():
+// next waits for the next message or event of any kind.
+func (c *Conn) next(ctx context.Context) (m Message, e Event, err error) {
+	err = c.sock.in.do(ctx, func(fd int) error {
+		m, e, err = c.in.next(fd)
+		if end := c.Err(); err == syscall.EAGAIN && end != nil {
+			return end // nothing is left that was to come before it
+		}
 		return err
-	case err == syscall.ECONNRESET, err == syscall.EPIPE:
-		err = &AbortError{Remote: true}
+	})
+	switch {
+	case err == nil:
+		return m, e, nil
+	case ctx.Err() != nil && err == ctx.Err():
+		return m, e, err
 	case err == errTooLong:
 		c.Abort("message too long")
-	case errors.Is(err, net.ErrClosed):
-		err = net.ErrClosed
+	case err == syscall.ECONNRESET:
+		err = &AbortError{Remote: true}
 	}
-	return c.ended(err)
+	return m, e, c.ended(err)
 }
 
 // note takes notice of what an event means for the association, and reports
-// whether the user should.
+// whether the user should. After the end messages and events that were there
+// before it are still to come.
 func (c *Conn) note(e Event) (wanted bool, err error) {
 	switch e.Kind {
 	case commUp:
 		return false, nil
 	case commLost, cannotStart:
-		return false, c.ended(c.lost(e))
+		c.ended(c.lost(e))
+		return false, nil
 	case shutdownComplete:
-		return false, c.ended(io.EOF)
+		c.ended(io.EOF)
+		return false, nil
 	case Restarted:
 		_ = c.readStreams() // the old numbers stay if it has ended meanwhile
 		return true, c.enforce()
@@ -79,20 +84,22 @@ func (c *Conn) note(e Event) (wanted bool, err error) {
 
 // lost is the error for an association that broke.
 func (c *Conn) lost(e Event) error {
-	var pending error
-	_ = c.sock.control(func(fd int) error { pending = pendingError(fd); return nil })
+	c.mu.Lock()
+	cause := c.broke
+	c.mu.Unlock()
+	if cause == nil {
+		_ = c.sock.control(func(fd int) error { cause = pendingError(fd); return nil })
+	}
 	code, reason := parseAbort(e.abort)
 	switch {
-	case code == 0:
-		code = e.code
-	}
-	switch {
-	case pending == syscall.ETIMEDOUT, pending == syscall.ECONNREFUSED, pending == syscall.EHOSTUNREACH, pending == syscall.ENETUNREACH:
-		return pending
-	case len(e.abort) > 0 || pending == syscall.ECONNRESET:
+	case len(e.abort) > 0:
 		return &AbortError{Remote: true, Code: code, Reason: reason}
+	case cause == syscall.ECONNRESET:
+		return &AbortError{Remote: true, Code: e.code}
+	case cause == syscall.ECONNABORTED, cause == nil:
+		return &AbortError{Code: e.code}
 	}
-	return &AbortError{Code: code, Reason: reason}
+	return cause
 }
 
 // errTooLong is found where a message has more than MaxMessage octets.
@@ -150,13 +157,10 @@ func (r *reassembly) next(fd int) (m Message, e Event, err error) {
 				return m, e, errTooLong
 			}
 			r.message = append(r.message, buf[:n]...)
-			if flags&partLast == 0 {
-				r.message = slices.Grow(r.message, partSize)
-				continue
+			if flags&partLast != 0 {
+				info.Data, r.message = r.message, nil
+				return info, e, nil
 			}
-			info.Data = slices.Clip(r.message)
-			r.message = nil
-			return info, e, nil
 		}
 	}
 }

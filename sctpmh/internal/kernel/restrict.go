@@ -3,39 +3,45 @@ package kernel
 import (
 	"net/netip"
 	"slices"
+	"syscall"
 )
 
-// restriction is which addresses of the peer may be used.
+// restriction is which addresses of the peer may be used beside that of the
+// handshake. At first it is those that were dialled.
 type restriction struct {
-	set    bool
-	strict bool
 	addrs  []netip.Addr
+	strict bool
 }
 
 // Restrict says which addresses of the peer, beside that of the handshake, may
 // be probed and, once they answered, used. It replaces what was said before;
-// without it there is only that of the handshake. Permitted addresses that the
-// peer does not list do not count: the kernel has no way to add one.
+// at first it is those that were dialled, and none for who accepts. Addresses
+// that the peer does not list do not count: the kernel has no way to add one.
 //
 // The kernel cannot forget an address that the peer lists. One that is not
-// permitted is never probed, so it stays unconfirmed and gets no data. One
-// that had answered before, because it was permitted then, is not preferred;
-// and when no permitted address works any more, so that data would go there,
-// the association is aborted. At most what the kernel repeats at the first
-// timeout has left by then. With strict the association is aborted as soon as
-// the peer lists an address that is not permitted.
+// permitted is never probed, so it stays unconfirmed and gets no data. One that
+// the kernel trusts, because it was dialled (RFC 9260 section 5.4) or answered
+// while it was permitted, is not preferred; and when no permitted address works
+// any more, so that data would go there, the association is aborted. At most
+// what the kernel repeats at that timeout has left by then. With strict the
+// association is aborted as soon as the peer lists an address that is not
+// permitted.
 //
 // The error is *NotPermittedError when it was aborted. Later changes are acted
-// upon by Recv, which has to be waiting.
+// upon by Recv: somebody has to be waiting there.
 func (c *Conn) Restrict(permitted []netip.Addr, strict bool) error {
-	r := restriction{set: true, strict: strict}
-	for _, a := range permitted {
-		r.addrs = append(r.addrs, a.Unmap())
-	}
 	c.mu.Lock()
-	c.permit = r
+	c.permit = permit(permitted, strict)
 	c.mu.Unlock()
 	return c.enforce()
+}
+
+func permit(addrs []netip.Addr, strict bool) restriction {
+	r := restriction{strict: strict}
+	for _, a := range addrs {
+		r.addrs = append(r.addrs, a.Unmap())
+	}
+	return r
 }
 
 // permits reports whether an address may be used.
@@ -50,10 +56,14 @@ func (c *Conn) enforce() error {
 	c.mu.Lock()
 	strict := c.permit.strict
 	c.mu.Unlock()
-	paths := c.Paths()
+	paths, err := c.paths()
+	if err == syscall.ENOMEM { // more than maxAddrs
+		c.Abort("too many addresses")
+		return c.Err()
+	}
 	if v := judge(paths, strict); v.abort != nil {
 		c.ended(&NotPermittedError{v.abort})
-		c.Abort("address not permitted")
+		c.Close()
 		return c.Err()
 	} else if v.primary.IsValid() {
 		_ = c.SetPrimary(v.primary) // it is gone if that fails, which is an event of its own

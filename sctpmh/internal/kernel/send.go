@@ -2,14 +2,16 @@ package kernel
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"net"
 	"syscall"
 )
 
 // Send gives a message to the kernel, whole, and waits while its send buffer
 // is full. m.Data may be used again afterwards. The error is ErrEmpty,
-// ErrStream, ErrTooBig, ctx's, or the association's end, as Recv has it.
+// ErrStream, ErrTooBig, ctx's, or the association's end: one in which
+// errors.Is finds net.ErrClosed once Shutdown was called or the peer has shut
+// down.
 func (c *Conn) Send(ctx context.Context, m Message) error {
 	c.mu.Lock()
 	streams, end := c.streams[0], c.end
@@ -25,27 +27,29 @@ func (c *Conn) Send(ctx context.Context, m Message) error {
 		return ErrStream
 	}
 	err := c.sock.out.do(ctx, func(fd int) error { return sendMessage(fd, m) })
-	switch {
-	case err == nil:
-		return nil
-	case err == syscall.EMSGSIZE:
+	switch err {
+	case syscall.EMSGSIZE:
 		return ErrTooBig
-	case err == syscall.EPIPE, err == syscall.ENOTCONN, err == syscall.ECONNRESET:
-		// Shutdown was called here or at the peer, or the association ended: Recv
-		// will find out why.
+	case syscall.EPIPE, syscall.ESHUTDOWN, syscall.ENOTCONN:
 		return errNoMore
-	case ctx.Err() != nil:
-		return err
+	case syscall.ECONNRESET:
+		c.noteBroken(syscall.ECONNRESET)
+		return &AbortError{Remote: true}
 	}
-	return c.failed(ctx, err)
+	if _, ok := err.(syscall.Errno); ok {
+		c.noteBroken(err)
+	}
+	return err
 }
 
-// errNoMore is the error of sending after the end began.
-var errNoMore = errors.Join(errors.New("association is being shut down"), net.ErrClosed)
-
-// Abort ends the association at once, tells the peer with an ABORT chunk, and
-// closes the socket.
-func (c *Conn) Abort(reason string) {
-	c.ended(net.ErrClosed)
-	c.Close()
+// noteBroken keeps the socket's error for Recv, to whom the kernel would have
+// said it: it says it once.
+func (c *Conn) noteBroken(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.broke = err
 }
+
+// errNoMore is the error of sending after an end began, here or there; Recv
+// finds out which.
+var errNoMore = fmt.Errorf("association is being shut down: %w", net.ErrClosed)

@@ -1,0 +1,457 @@
+package kernel
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Messages arrive as they were sent, over all kinds of addresses.
+func TestKernelEcho(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		local []netip.Addr
+		encap uint16
+	}{
+		{"IPv4", loopback, 0},
+		{"IPv4 over UDP", loopback, udpPort},
+		{"IPv6", addrs("::1"), 0},
+		{"IPv6 over UDP", addrs("::1"), udpPort},
+		{"both", addrs("::1", "127.0.0.1"), 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a, b := pair(t, c.local, c.local, c.encap, nil)
+			for i, m := range []Message{
+				{Data: []byte("first")},
+				{Stream: 16383, PPID: 0xdecafbad, Data: filled(70_000)},
+				{Stream: 3, PPID: 1, Unordered: true, Data: []byte{0}},
+			} {
+				send(t, a, m)
+				got := wantMessage(t, b)
+				if got.Stream != m.Stream || got.PPID != m.PPID || got.Unordered != m.Unordered || !bytes.Equal(got.Data, m.Data) {
+					t.Errorf("message %d: %d octets arrive as %d %x %v with %d", i, len(m.Data), got.Stream, got.PPID, got.Unordered, len(got.Data))
+				}
+				send(t, b, got)
+				if back := wantMessage(t, a); !bytes.Equal(back.Data, m.Data) {
+					t.Errorf("message %d does not come back", i)
+				}
+			}
+			for _, p := range a.Paths() {
+				if p.EncapPort != c.encap {
+					t.Errorf("path %v has UDP port %d, want %d", p.Addr, p.EncapPort, c.encap)
+				}
+			}
+		})
+	}
+}
+
+// What the handshake said is known at both ends.
+func TestKernelPeer(t *testing.T) {
+	l := listen(t, loopback, &Config{MaxStreams: 100, Adaptation: 0xcafe})
+	a, b := join(t, l, loopback, loopback, 0, &Config{MaxStreams: 200})
+	for _, c := range []struct {
+		name string
+		got  Peer
+		want Peer
+	}{
+		{"client", a.Peer(), Peer{Handshake: loopback[0], Port: 5000, Adaptation: 0xcafe, OutStreams: 100, InStreams: 100}},
+		{"server", b.Peer(), Peer{Handshake: loopback[0], Adaptation: 0, OutStreams: 100, InStreams: 100}},
+	} {
+		if c.got.Handshake != c.want.Handshake || c.got.Adaptation != c.want.Adaptation || c.got.OutStreams != c.want.OutStreams ||
+			c.got.InStreams != c.want.InStreams || len(c.got.Addrs) != 2 || (c.want.Port != 0 && c.got.Port != c.want.Port) {
+			t.Errorf("%s: %+v, want %+v", c.name, c.got, c.want)
+		}
+	}
+	if got := l.Addrs(); len(got) != 2 {
+		t.Errorf("listens at %v", got)
+	}
+	if got := a.Local(); len(got) != 2 {
+		t.Errorf("dialled from %v", got)
+	}
+	if err := a.Send(soon(t), Message{Stream: 100, Data: []byte("x")}); err != ErrStream {
+		t.Errorf("a stream too many: %v", err)
+	}
+	if err := a.Send(soon(t), Message{}); err != ErrEmpty {
+		t.Errorf("no data: %v", err)
+	}
+}
+
+// Messages that exceed the window come in parts, and whole here; other streams
+// go on behind them.
+func TestKernelLargeMessages(t *testing.T) {
+	cfg := &Config{ReceiveBuffer: 64 << 10, SendBuffer: MaxMessage}
+	a, b := pair(t, loopback, loopback, 0, cfg)
+	if got := a.MaxMessage(); got != MaxMessage {
+		t.Fatalf("largest message: %d", got)
+	}
+	var sending sync.WaitGroup
+	sizes := []int{256 << 10, 1, MaxMessage, 63 << 10, 64 << 10, 65 << 10}
+	sending.Go(func() {
+		for i, n := range sizes {
+			if err := a.Send(soon(t), Message{Stream: uint16(i), Data: filled(n)}); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	for i, n := range sizes {
+		if m := wantMessage(t, b); int(m.Stream) != i || !bytes.Equal(m.Data, filled(n)) {
+			t.Errorf("message %d of %d octets arrives on stream %d with %d", i, n, m.Stream, len(m.Data))
+		}
+	}
+	sending.Wait()
+	if err := a.Send(soon(t), Message{Data: filled(MaxMessage + 1)}); err != ErrTooBig {
+		t.Errorf("a message too big: %v", err)
+	}
+}
+
+// A message that exceeds what is put together ends the association.
+func TestKernelMessageTooLong(t *testing.T) {
+	a, b := pair(t, loopback, loopback, 0, &Config{SendBuffer: 3 << 20})
+	a.largest = 2 << 20 // as somebody else's sender
+	var sending sync.WaitGroup
+	sending.Go(func() { _ = a.Send(soon(t), Message{Data: filled(MaxMessage + 1)}) })
+	err := wantEnd(t, b)
+	if a, ok := errors.AsType[*AbortError](err); !ok || a.Remote || a.Reason != "message too long" {
+		t.Errorf("receiver: %v", err)
+	}
+	if err := wantEnd(t, a); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("sender: %v", err)
+	}
+	sending.Wait()
+}
+
+// Send waits for room, as long as its context says, and is woken by room.
+func TestKernelSendWaits(t *testing.T) {
+	a, b := pair(t, loopback, loopback, 0, &Config{ReceiveBuffer: 64 << 10, SendBuffer: 64 << 10})
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	sent := 0
+	var err error
+	for ; err == nil; sent++ {
+		if sent > 1000 {
+			t.Fatal("the send buffer does not fill")
+		}
+		err = a.Send(ctx, Message{Data: filled(10_000)})
+	}
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("full: %v", err)
+	}
+	sent-- // the last one was not
+	done := make(chan error, 1)
+	go func() { done <- a.Send(soon(t), Message{Stream: 1, Data: []byte("last")}) }() // ends with the room
+	for range sent {
+		if m := wantMessage(t, b); m.Stream != 0 || len(m.Data) != 10_000 {
+			t.Fatalf("%d octets on stream %d", len(m.Data), m.Stream)
+		}
+	}
+	if m := wantMessage(t, b); m.Stream != 1 {
+		t.Errorf("a message that was given up arrives")
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// A context ends one Recv, not the association.
+func TestKernelRecvContext(t *testing.T) {
+	a, b := pair(t, loopback, loopback, 0, nil)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	for {
+		_, e, err := b.Recv(ctx)
+		if err == nil && e.Kind != NoEvent {
+			continue
+		}
+		if err != context.DeadlineExceeded {
+			t.Fatalf("deadline: %v", err)
+		}
+		break
+	}
+	ctx, cancel = context.WithCancel(t.Context())
+	canceled := make(chan error, 2)
+	for range 2 { // the second one waits for its turn
+		go func() { _, _, err := b.Recv(ctx); canceled <- err }() // ends with ctx
+	}
+	cancel()
+	for range 2 {
+		if err := <-canceled; err != context.Canceled {
+			t.Errorf("canceled: %v", err)
+		}
+	}
+	send(t, a, Message{Data: []byte("still there")})
+	if m := wantMessage(t, b); string(m.Data) != "still there" {
+		t.Errorf("%q", m.Data)
+	}
+}
+
+// Close wakes who waits.
+func TestKernelCloseWakes(t *testing.T) {
+	l := listen(t, loopback, nil)
+	a, b := join(t, l, loopback, loopback, 0, nil)
+	ends := make(chan error, 3)
+	go func() { _, err := l.Accept(t.Context()); ends <- err }() // these end with Close
+	for _, c := range []*Conn{a, b} {
+		go func() {
+			for {
+				if _, _, err := c.Recv(t.Context()); err != nil {
+					ends <- err
+					return
+				}
+			}
+		}()
+	}
+	l.Close()
+	if err := <-ends; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Accept: %v", err)
+	}
+	b.Close()
+	for range 2 {
+		if err := <-ends; !errors.Is(err, net.ErrClosed) && !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("Recv: %v", err)
+		}
+	}
+	if !errors.Is(b.Err(), net.ErrClosed) || !errors.Is(a.Err(), syscall.ECONNRESET) {
+		t.Errorf("ends: %v and %v", b.Err(), a.Err())
+	}
+	if err := b.Send(soon(t), Message{Data: []byte("x")}); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("send after Close: %v", err)
+	}
+	if err := b.Close(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("second Close: %v", err)
+	}
+}
+
+// A graceful end delivers first, then ends with io.EOF at both ends.
+func TestKernelShutdown(t *testing.T) {
+	a, b := pair(t, loopback, loopback, 0, nil)
+	const n = 200
+	for i := range n {
+		send(t, a, Message{Stream: uint16(i), Data: filled(1000)})
+	}
+	if err := a.Shutdown(); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Send(soon(t), Message{Data: []byte("late")}); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("send after Shutdown: %v", err)
+	}
+	got, said := 0, false
+	for {
+		_, e, err := b.Recv(soon(t))
+		if err != nil {
+			if err != io.EOF {
+				t.Errorf("receiver: %v", err)
+			}
+			break
+		}
+		said = said || e.Kind == PeerShutdown
+		if e.Kind == NoEvent {
+			got++
+		}
+	}
+	if got != n || !said {
+		t.Errorf("%d of %d messages arrive; the end is announced: %v", got, n, said)
+	}
+	if err := wantEnd(t, a); err != io.EOF {
+		t.Errorf("sender: %v", err)
+	}
+	if _, _, err := b.Recv(soon(t)); err != io.EOF {
+		t.Errorf("again: %v", err)
+	}
+}
+
+func TestKernelAbort(t *testing.T) {
+	a, b := pair(t, loopback, loopback, 0, nil)
+	send(t, a, Message{Data: []byte("before")})
+	wantMessage(t, b)
+	a.Abort("enough")
+	err := wantEnd(t, b)
+	if abort, ok := errors.AsType[*AbortError](err); !ok || !abort.Remote || abort.Code != causeUserAbort || !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("peer: %#v", err)
+	}
+	if abort, ok := errors.AsType[*AbortError](a.Err()); !ok || abort.Remote || abort.Reason != "enough" || !errors.Is(a.Err(), net.ErrClosed) {
+		t.Errorf("here: %v", a.Err())
+	}
+	if err := b.Send(soon(t), Message{Data: []byte("x")}); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("send after the end: %v", err)
+	}
+	if got := b.Paths(); len(got) != 0 {
+		t.Errorf("paths after the end: %v", got)
+	}
+}
+
+// Nobody listens: refused, at once, with the address.
+func TestKernelRefused(t *testing.T) {
+	for _, encap := range []uint16{0, udpPort} {
+		_, err := Dial(soon(t), nil, loopback, encap, &Config{Port: 5999})
+		if op, ok := errors.AsType[*OpError](err); !ok || !errors.Is(err, syscall.ECONNREFUSED) || len(op.Addrs) != 2 || op.Port != 5999 {
+			t.Errorf("UDP port %d: %v", encap, err)
+		} else {
+			t.Log(err)
+		}
+	}
+}
+
+func TestKernelWrongAddresses(t *testing.T) {
+	_, err := Listen(addrs("127.0.0.1", "192.0.2.1"), nil)
+	if op, ok := errors.AsType[*OpError](err); !ok || !errors.Is(err, syscall.EADDRNOTAVAIL) || len(op.Addrs) != 1 || op.Addrs[0] != addrs("192.0.2.1")[0] {
+		t.Errorf("a foreign address: %v", err)
+	} else {
+		t.Log(err)
+	}
+	listen(t, loopback, nil)
+	if _, err := Listen(loopback, nil); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("a port in use: %v", err)
+	}
+	if _, err := Listen(nil, nil); err == nil {
+		t.Error("listens nowhere")
+	}
+	if _, err := Dial(soon(t), nil, nil, 0, nil); err == nil {
+		t.Error("dials nobody")
+	}
+}
+
+// Many associations at once, over one listener, each with its own messages.
+func TestKernelManyAssociations(t *testing.T) {
+	const n = 100
+	l := listen(t, loopback, &Config{MaxStreams: 16})
+	var all sync.WaitGroup
+	all.Go(func() {
+		for range n {
+			c, err := l.Accept(soon(t))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			all.Go(func() { // ends with the association
+				defer c.Close()
+				for {
+					m, e, err := c.Recv(soon(t))
+					switch {
+					case err == io.EOF:
+						return
+					case err != nil:
+						t.Error(err)
+						return
+					case e.Kind == NoEvent:
+						if err := c.Send(soon(t), m); err != nil {
+							t.Error(err)
+						}
+					}
+				}
+			})
+		}
+	})
+	for i := range n {
+		all.Go(func() {
+			c, err := Dial(soon(t), nil, loopback[:1], 0, &Config{MaxStreams: 16})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer c.Close()
+			for j := range 10 {
+				want := fmt.Sprint(i, j)
+				if err := c.Send(soon(t), Message{Stream: uint16(j), Data: []byte(want)}); err != nil {
+					t.Error(err)
+				}
+				if m := wantMessage(t, c); string(m.Data) != want {
+					t.Errorf("%q comes back as %q", want, m.Data)
+				}
+			}
+			c.Shutdown()
+			if err := wantEnd(t, c); err != io.EOF {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// An association that ends before it is accepted is not handed out.
+func TestKernelEndBeforeAccept(t *testing.T) {
+	l := listen(t, loopback, nil)
+	gone, err := Dial(soon(t), nil, loopback, 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone.Abort("changed my mind")
+	a, b := join(t, l, nil, loopback, 0, nil)
+	send(t, a, Message{Data: []byte("second")})
+	if m := wantMessage(t, b); string(m.Data) != "second" {
+		t.Errorf("%q", m.Data)
+	}
+}
+
+// The kernel has what it was told.
+func TestKernelOptions(t *testing.T) {
+	a, b := pair(t, loopback, loopback, 0, &Config{RTOMin: 80 * time.Millisecond, SACKDelay: 30 * time.Millisecond, PathMaxRetrans: 4, MaxRetrans: 7, HeartbeatInterval: 3 * time.Second})
+	for name, c := range map[string]*Conn{"client": a, "server": b} {
+		var rto rtoInfo
+		var assoc assocParams
+		var sack sackInfo
+		path := peerAddrParams{addr: toStorage(c.handshake, c.port)}
+		limits := thresholds{addr: toStorage(c.handshake, c.port)}
+		for num, value := range map[int][]byte{optRTOInfo: octets(&rto), optAssocInfo: octets(&assoc), optDelayedSACK: octets(&sack), optPeerAddrParams: octets(&path), optThresholds: octets(&limits)} {
+			if n, err := c.sock.get(num, value); err != nil || n != len(value) {
+				t.Errorf("%s: option %d: %d octets, %v", name, num, n, err)
+			}
+		}
+		// The kernel counts in ticks of up to 10 ms, and rounds up.
+		is := func(got, want uint32) bool { return got >= want && got < want+10 }
+		if !is(rto.min, 80) || !is(rto.initial, 250) || !is(rto.max, 5000) || assoc.maxRetrans != 7 || !is(sack.delay, 30) || sack.freq != 2 {
+			t.Errorf("%s: %+v %+v %+v", name, rto, assoc, sack)
+		}
+		if path.maxRetrans != 4 || !is(path.heartbeat, 3000) || limits.maxRetrans != 4 || limits.pf != 0 {
+			t.Errorf("%s: %+v %+v", name, path, limits)
+		}
+	}
+	for name, err := range map[string]error{
+		"SetRTOMin": a.SetRTOMin(200 * time.Millisecond), "SetMaxRetrans": a.SetMaxRetrans(6), "SetSACKDelay": a.SetSACKDelay(10 * time.Millisecond),
+		"SetThresholds": a.SetThresholds(loopback[1], 8, 1), "SetHeartbeats": a.SetHeartbeats(loopback[1], time.Second),
+		"SetPrimary": a.SetPrimary(loopback[1]), "Probe": a.Probe(loopback[1]), "SetEncapPort": a.SetEncapPort(loopback[1], 40000),
+	} {
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, p := range a.Paths() {
+		if second := p.Addr == loopback[1]; p.Primary != second || (p.EncapPort == 40000) != second {
+			t.Errorf("%+v", p)
+		}
+	}
+	err := a.SetPrimary(addrs("192.0.2.1")[0])
+	if op, ok := errors.AsType[*OpError](err); !ok || len(op.Addrs) != 1 {
+		t.Errorf("an address that is not the peer's: %v", err)
+	}
+}
+
+func TestKernelAvailable(t *testing.T) {
+	if err := Available(0); err != nil {
+		t.Error(err)
+	}
+	if err := Available(udpPort); err != nil {
+		t.Error(err)
+	}
+	err := Available(udpPort + 1)
+	want := fmt.Sprintf("kernel SCTP: net.sctp.udp_port is %d, wanted %d: sysctl -w net.sctp.udp_port=%d before the daemon starts", udpPort, udpPort+1, udpPort+1)
+	if err == nil || err.Error() != want {
+		t.Errorf("another port: %v", err)
+	}
+	const off = "/proc/sys/net/sctp/pf_enable"
+	if err := os.WriteFile(off, []byte("0"), 0); err != nil {
+		t.Fatal(err)
+	}
+	defer os.WriteFile(off, []byte("1"), 0)
+	if Available(0) == nil {
+		t.Error("slow failover is not noticed")
+	}
+}
