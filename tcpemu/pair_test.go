@@ -3,8 +3,12 @@ package tcpemu
 import (
 	"context"
 	"errors"
+	"flag"
+	"fmt"
 	"net"
 	"net/netip"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,6 +25,48 @@ type world struct {
 	dialer *Dialer
 	l      *Listener
 	server *sctpmh.Endpoint
+}
+
+// backends are what carries associations in these tests.
+var backends struct{ dialer, listener sctpmh.Backend }
+
+func init() {
+	flag.Func("backends", "the dialer's and the listener's: \"kernel,udp\" (default \"udp,udp\")", func(s string) error {
+		d, l, _ := strings.Cut(s, ",")
+		for _, b := range []sctpmh.Backend{sctpmh.UDP, sctpmh.Raw, sctpmh.Kernel} {
+			if b.String() == d {
+				backends.dialer = b
+			}
+			if b.String() == l {
+				backends.listener = b
+			}
+		}
+		if got := backends.dialer.String() + "," + backends.listener.String(); got != s {
+			return fmt.Errorf("want two of udp, raw and kernel")
+		}
+		return nil
+	})
+}
+
+// endpoints counts, so that each has an address of its own: without UDP there
+// is one for each SCTP port.
+var endpoints atomic.Uint32
+
+// listenOn opens an endpoint. The kernel uses UDP only when the other end does.
+func listenOn(t testing.TB, b sctpmh.Backend) *sctpmh.Endpoint {
+	t.Helper()
+	n := endpoints.Add(1)
+	addr := netip.AddrFrom4([4]byte{127, 1, byte(n >> 8), byte(n)})
+	port := uint16(0)
+	if b == sctpmh.Kernel && backends.dialer != backends.listener {
+		port = 9899 // what the kernel was told
+	}
+	e, err := sctpmh.Listen([]netip.AddrPort{netip.AddrPortFrom(addr, port)}, &sctpmh.Config{Backend: b, Adaptation: AdaptationCode})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.Close() })
+	return e
 }
 
 // names resolves every name to one server.
@@ -45,23 +91,14 @@ func (n names) Verify(_ context.Context, src netip.Addr, claim string, _ []netip
 
 func newWorld(t testing.TB, resolver names) *world {
 	t.Helper()
-	cfg := &sctpmh.Config{Adaptation: AdaptationCode}
-	listen := func() *sctpmh.Endpoint {
-		e, err := sctpmh.Listen([]netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}, cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { e.Close() })
-		return e
-	}
-	w := &world{t: t, server: listen()}
+	w := &world{t: t, server: listenOn(t, backends.listener)}
 	resolver.server = w.server
 	l, err := Listen(w.server, &ListenConfig{Name: "server.example", Resolver: resolver})
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.l = l
-	w.dialer = &Dialer{Endpoint: listen(), Resolver: resolver, Name: "client.example"}
+	w.dialer = &Dialer{Endpoint: listenOn(t, backends.dialer), Resolver: resolver, Name: "client.example"}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
