@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
 	"sync"
 	"syscall"
 	"testing"
@@ -291,7 +290,7 @@ func TestKernelAbort(t *testing.T) {
 // Nobody listens: refused, at once, with the address.
 func TestKernelRefused(t *testing.T) {
 	for _, encap := range []uint16{0, udpPort} {
-		_, err := Dial(soon(t), nil, loopback, encap, &Config{Port: 5999})
+		_, err := dialAt(here, soon(t), nil, loopback, encap, &Config{Port: 5999})
 		if op, ok := errors.AsType[*OpError](err); !ok || !errors.Is(err, syscall.ECONNREFUSED) || len(op.Addrs) != 2 || op.Port != 5999 {
 			t.Errorf("UDP port %d: %v", encap, err)
 		} else {
@@ -301,27 +300,36 @@ func TestKernelRefused(t *testing.T) {
 }
 
 func TestKernelWrongAddresses(t *testing.T) {
-	_, err := Listen(addrs("127.0.0.1", "192.0.2.1"), nil)
+	listenHere := func(local []netip.Addr) error {
+		return here.Do(func() error {
+			l, err := Listen(local, nil)
+			if err == nil {
+				l.Close()
+			}
+			return err
+		})
+	}
+	err := listenHere(addrs("127.0.0.1", "192.0.2.1"))
 	if op, ok := errors.AsType[*OpError](err); !ok || !errors.Is(err, syscall.EADDRNOTAVAIL) || len(op.Addrs) != 1 || op.Addrs[0] != addrs("192.0.2.1")[0] {
 		t.Errorf("a foreign address: %v", err)
 	} else {
 		t.Log(err)
 	}
 	listen(t, loopback, nil)
-	if _, err := Listen(loopback, nil); !errors.Is(err, syscall.EADDRINUSE) {
+	if err := listenHere(loopback); !errors.Is(err, syscall.EADDRINUSE) {
 		t.Errorf("a port in use: %v", err)
 	}
-	if _, err := Listen(nil, nil); err == nil {
+	if err := listenHere(nil); err == nil {
 		t.Error("listens nowhere")
 	}
-	if _, err := Dial(soon(t), nil, nil, 0, nil); err == nil {
+	if _, err := dialAt(here, soon(t), nil, nil, 0, nil); err == nil {
 		t.Error("dials nobody")
 	}
 }
 
 // Many associations at once, over one listener, each with its own messages.
 func TestKernelManyAssociations(t *testing.T) {
-	const n = 100
+	const n = 50
 	l := listen(t, loopback, &Config{MaxStreams: 16})
 	var all sync.WaitGroup
 	all.Go(func() {
@@ -352,7 +360,7 @@ func TestKernelManyAssociations(t *testing.T) {
 	})
 	for i := range n {
 		all.Go(func() {
-			c, err := Dial(soon(t), nil, loopback[:1], 0, &Config{MaxStreams: 16})
+			c, err := dialAt(here, soon(t), nil, loopback[:1], 0, &Config{MaxStreams: 16})
 			if err != nil {
 				t.Error(err)
 				return
@@ -363,12 +371,12 @@ func TestKernelManyAssociations(t *testing.T) {
 				if err := c.Send(soon(t), Message{Stream: uint16(j), Data: []byte(want)}); err != nil {
 					t.Error(err)
 				}
-				if m := wantMessage(t, c); string(m.Data) != want {
-					t.Errorf("%q comes back as %q", want, m.Data)
+				if m, err := receive(soon(t), c); err != nil || string(m.Data) != want {
+					t.Errorf("%q comes back as %q, %v", want, m.Data, err)
 				}
 			}
 			c.Shutdown()
-			if err := wantEnd(t, c); err != io.EOF {
+			if _, err := receive(soon(t), c); err != io.EOF {
 				t.Error(err)
 			}
 		})
@@ -379,7 +387,7 @@ func TestKernelManyAssociations(t *testing.T) {
 // An association that ends before it is accepted is not handed out.
 func TestKernelEndBeforeAccept(t *testing.T) {
 	l := listen(t, loopback, nil)
-	gone, err := Dial(soon(t), nil, loopback, 0, nil)
+	gone, err := dialAt(here, soon(t), nil, loopback, 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -435,23 +443,24 @@ func TestKernelOptions(t *testing.T) {
 }
 
 func TestKernelAvailable(t *testing.T) {
-	if err := Available(0); err != nil {
+	available := func(port uint16) error { return here.Do(func() error { return Available(port) }) }
+	if err := errors.Join(available(0), available(udpPort)); err != nil {
 		t.Error(err)
 	}
-	if err := Available(udpPort); err != nil {
-		t.Error(err)
-	}
-	err := Available(udpPort + 1)
+	err := available(udpPort + 1)
 	want := fmt.Sprintf("kernel SCTP: net.sctp.udp_port is %d, wanted %d: sysctl -w net.sctp.udp_port=%d before the daemon starts", udpPort, udpPort+1, udpPort+1)
 	if err == nil || err.Error() != want {
 		t.Errorf("another port: %v", err)
 	}
-	const off = "/proc/sys/net/sctp/pf_enable"
-	if err := os.WriteFile(off, []byte("0"), 0); err != nil {
-		t.Fatal(err)
+	set := func(v int) {
+		t.Helper()
+		if err := here.Do(func() error { return sysctlWrite("pf_enable", v) }); err != nil {
+			t.Fatal(err)
+		}
 	}
-	defer os.WriteFile(off, []byte("1"), 0)
-	if Available(0) == nil {
+	set(0)
+	defer set(1)
+	if available(0) == nil {
 		t.Error("slow failover is not noticed")
 	}
 }

@@ -3,6 +3,7 @@ package kernel
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"syscall"
 )
@@ -15,8 +16,8 @@ import (
 // native SCTP.
 //
 // Errors are *OpError with the addresses tried: syscall.ECONNREFUSED is an
-// ABORT or an ICMP message of any of them, syscall.ETIMEDOUT and
-// context.DeadlineExceeded silence.
+// ABORT or an ICMP message of any of them, syscall.ETIMEDOUT silence until
+// ctx's deadline; else it is ctx's.
 func Dial(ctx context.Context, local, remote []netip.Addr, encap uint16, cfg *Config) (*Conn, error) {
 	return dialFrom(ctx, local, 0, remote, encap, cfg)
 }
@@ -44,6 +45,9 @@ func dialFrom(ctx context.Context, local []netip.Addr, port uint16, remote []net
 	conn.permit = permit(remote, false)
 	if err := conn.start(ctx); err != nil {
 		conn.Close()
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("%w: %w", syscall.ETIMEDOUT, err)
+		}
 		return nil, fail(err)
 	}
 	return conn, nil

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/sctpmh/mh/internal/testnet"
 )
 
 // The first address is dead: the next one is dialled after 250 ms.
@@ -43,17 +45,15 @@ func TestKernelDialSilence(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	err := w.left.Do(func() error {
-		ctx, cancel := context.WithTimeout(t.Context(), 600*time.Millisecond)
-		defer cancel()
-		begin := time.Now()
-		_, err := Dial(ctx, ipv4(w.left), ipv4(w.right), 0, nil)
-		if took := time.Since(begin); took > 2*time.Second {
-			t.Errorf("it took %v", took)
-		}
-		return err
-	})
-	if op, ok := errors.AsType[*OpError](err); !ok || !errors.Is(err, context.DeadlineExceeded) || !slices.Equal(op.Addrs, ipv4(w.right)) {
+	ctx, cancel := context.WithTimeout(t.Context(), 600*time.Millisecond)
+	defer cancel()
+	begin := time.Now()
+	_, err := dialAt(w.left, ctx, ipv4(w.left), ipv4(w.right), 0, nil)
+	if took := time.Since(begin); took > 2*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	op, ok := errors.AsType[*OpError](err)
+	if !ok || !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, syscall.ETIMEDOUT) || !slices.Equal(op.Addrs, ipv4(w.right)) {
 		t.Errorf("silence: %v", err)
 	} else {
 		t.Log(err)
@@ -96,37 +96,51 @@ func TestKernelListedAddressesStayAlone(t *testing.T) {
 }
 
 // A permitted address is confirmed by a probe of its own, and used when the
-// first one dies. The stall at the receiver is what the goal bounds.
+// first one dies. The stall at the receiver is what the goal bounds, beside what
+// an association over the other provider alone has at the same time: emulated
+// machines stop now and then.
 func TestKernelFailover(t *testing.T) {
+	const goal = 300 * time.Millisecond
 	for _, encap := range []uint16{0, udpPort} {
 		w := newWorld(t)
 		left, right := ipv4(w.left), ipv4(w.right)
 		l := w.listen(t, right, nil)
 		a, b := w.join(t, l, left, right, encap, nil)
-		if err := b.Restrict(left, true); err != nil {
-			t.Fatal(err)
-		}
-		if err := a.Restrict(right, true); err != nil {
+		control, controlled := w.join(t, l, left[1:], right[1:], encap, nil)
+		if err := errors.Join(b.Restrict(left, true), a.Restrict(right, true)); err != nil {
 			t.Fatal(err)
 		}
 		wantEvent(t, b, "the second address is confirmed", func(e Event) bool {
 			return e.Kind == PathChanged && e.Addr == left[1] && e.Change == PathConfirmed
 		})
-		stall := w.stall(t, a, b, 20)
-		t.Logf("UDP port %d: stall %v", encap, stall)
-		if stall > 300*time.Millisecond {
-			t.Errorf("stall of %v", stall)
+		var inTime int
+		const rounds = 3
+		for range rounds {
+			other := make(chan gap, 1)
+			go func() { other <- w.flow(t, control, controlled, nil) }() // ends with its messages
+			got := w.flow(t, a, b, w.isps[0].Cut)
+			own := <-other
+			if err := errors.Join(got.err, own.err); err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("UDP port %d: stall %v at a timeout of %v, while the other association had %v", encap, got.longest, got.rto, own.longest)
+			if got.longest-own.longest <= goal {
+				inTime++
+			}
+			wantEvent(t, a, "the first address is left", func(e Event) bool {
+				return e.Kind == PathChanged && e.Addr == right[0] && e.Change == PathPotentiallyFailed
+			})
+			// It comes back, and is found by the heartbeats.
+			if err := w.isps[0].Restore(); err != nil {
+				t.Fatal(err)
+			}
+			wantEvent(t, a, "the first address is back", func(e Event) bool {
+				return e.Kind == PathChanged && e.Addr == right[0] && e.Change == PathAvailable
+			})
 		}
-		wantEvent(t, a, "the first address is left", func(e Event) bool {
-			return e.Kind == PathChanged && e.Addr == right[0] && e.Change == PathPotentiallyFailed
-		})
-		// It comes back, is found, and preferred again.
-		if err := w.isps[0].Restore(); err != nil {
-			t.Fatal(err)
+		if inTime <= rounds/2 {
+			t.Errorf("UDP port %d: %d of %d stalls within %v", encap, inTime, rounds, goal)
 		}
-		wantEvent(t, a, "the first address is back", func(e Event) bool {
-			return e.Kind == PathChanged && e.Addr == right[0] && e.Change == PathAvailable
-		})
 		if err := a.Shutdown(); err != nil {
 			t.Error(err)
 		}
@@ -136,24 +150,32 @@ func TestKernelFailover(t *testing.T) {
 	}
 }
 
-// stall cuts the first provider while a message is sent every 10 ms, and
-// returns the longest time without one at the receiver.
-func (w *world) stall(t *testing.T, a, b *Conn, warm int) (longest time.Duration) {
-	t.Helper()
-	const count = 150
+// A gap is the longest time without a message at a receiver.
+type gap struct {
+	longest time.Duration
+	rto     time.Duration // of the sender's primary path when it was cut
+	err     error
+}
+
+// flow sends a message every 10 ms, calls cut in between, and waits for all of
+// them.
+func (w *world) flow(t *testing.T, a, b *Conn, cut func(...*testnet.Host) error) (g gap) {
+	const count = 100
+	ctx := soon(t)
 	sent := make(chan error, 1)
 	go func() { // ends after count messages
 		tick := time.NewTicker(10 * time.Millisecond)
 		defer tick.Stop()
 		for i := range count {
 			<-tick.C
-			if i == warm {
-				if err := w.isps[0].Cut(); err != nil {
+			if i == count/4 && cut != nil {
+				g.rto = a.Paths()[0].RTO
+				if err := cut(); err != nil {
 					sent <- err
 					return
 				}
 			}
-			if err := a.Send(soon(t), Message{Data: filled(100)}); err != nil {
+			if err := a.Send(ctx, Message{Data: filled(100)}); err != nil {
 				sent <- err
 				return
 			}
@@ -162,15 +184,15 @@ func (w *world) stall(t *testing.T, a, b *Conn, warm int) (longest time.Duration
 	}()
 	last := time.Now()
 	for range count {
-		wantMessage(t, b)
+		if _, g.err = receive(ctx, b); g.err != nil {
+			break
+		}
 		now := time.Now()
-		longest = max(longest, now.Sub(last))
+		g.longest = max(g.longest, now.Sub(last))
 		last = now
 	}
-	if err := <-sent; err != nil {
-		t.Fatal(err)
-	}
-	return longest
+	g.err = errors.Join(g.err, <-sent)
+	return g
 }
 
 // Both paths die: the association ends, and says that nobody answers.

@@ -59,8 +59,8 @@ func (c *Conn) primary() netip.Addr {
 }
 
 // SetPrimary prefers an address of the peer for new data while it is active
-// (SCTP_PRIMARY_ADDR). The kernel takes unconfirmed ones too: so does nobody
-// else.
+// (SCTP_PRIMARY_ADDR). Do not name an unconfirmed one: the kernel obeys, and
+// sends data there.
 func (c *Conn) SetPrimary(a netip.Addr) error {
 	return c.setPath("SCTP_PRIMARY_ADDR", a, optPrimaryAddr, octets(&primary{addr: toStorage(a, c.port)}))
 }

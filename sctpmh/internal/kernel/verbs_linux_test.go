@@ -2,10 +2,11 @@ package kernel
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 	"testing"
 	"time"
+
+	"github.com/sctpmh/mh/internal/testnet"
 )
 
 func addrs(list ...string) (out []netip.Addr) {
@@ -26,7 +27,12 @@ func soon(t testing.TB) context.Context {
 // listen listens until the test ends.
 func listen(t testing.TB, local []netip.Addr, cfg *Config) *Listener {
 	t.Helper()
-	l, err := Listen(local, cfg)
+	return listenAt(t, here, local, cfg)
+}
+
+func listenAt(t testing.TB, h *testnet.Host, local []netip.Addr, cfg *Config) (l *Listener) {
+	t.Helper()
+	err := h.Do(func() (err error) { l, err = Listen(local, cfg); return err })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,23 +43,31 @@ func listen(t testing.TB, local []netip.Addr, cfg *Config) *Listener {
 // pair dials and accepts an association, which ends with the test.
 func pair(t testing.TB, local, remote []netip.Addr, encap uint16, cfg *Config) (client, server *Conn) {
 	t.Helper()
-	l := listen(t, remote, cfg)
-	return join(t, l, local, remote, encap, cfg)
+	return join(t, listen(t, remote, cfg), local, remote, encap, cfg)
 }
 
 func join(t testing.TB, l *Listener, local, remote []netip.Addr, encap uint16, cfg *Config) (client, server *Conn) {
 	t.Helper()
-	client, err := Dial(soon(t), local, remote, encap, cfg)
+	return joinFrom(t, here, l, local, remote, encap, cfg)
+}
+
+func joinFrom(t testing.TB, h *testnet.Host, l *Listener, local, remote []netip.Addr, encap uint16, cfg *Config) (client, server *Conn) {
+	t.Helper()
+	client, err := dialAt(h, soon(t), local, remote, encap, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { client.Close() })
-	server, err = l.Accept(soon(t))
-	if err != nil {
+	if server, err = l.Accept(soon(t)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { server.Close() })
 	return client, server
+}
+
+func dialAt(h *testnet.Host, ctx context.Context, local, remote []netip.Addr, encap uint16, cfg *Config) (c *Conn, err error) {
+	err = h.Do(func() (err error) { c, err = Dial(ctx, local, remote, encap, cfg); return err })
+	return c, err
 }
 
 // loopback is two addresses of this host.
@@ -66,18 +80,23 @@ func send(t testing.TB, c *Conn, m Message) {
 	}
 }
 
-// wantMessage receives the next message; events before it are let pass.
-func wantMessage(t testing.TB, c *Conn) Message {
-	t.Helper()
+// receive receives the next message; events before it are let pass.
+func receive(ctx context.Context, c *Conn) (Message, error) {
 	for {
-		m, e, err := c.Recv(soon(t))
-		if err != nil {
-			t.Fatalf("receive: %v", err)
-		}
-		if e.Kind == NoEvent {
-			return m
+		m, e, err := c.Recv(ctx)
+		if err != nil || e.Kind == NoEvent {
+			return m, err
 		}
 	}
+}
+
+func wantMessage(t testing.TB, c *Conn) Message {
+	t.Helper()
+	m, err := receive(soon(t), c)
+	if err != nil {
+		t.Fatalf("receive: %v", err)
+	}
+	return m
 }
 
 // wantEvent receives until an event that is as wanted.
@@ -111,11 +130,4 @@ func filled(n int) []byte {
 		b[i] = byte(i*7 + i>>9)
 	}
 	return b
-}
-
-func describe(paths []Path) (s string) {
-	for _, p := range paths {
-		s += fmt.Sprintf("\n%+v", p)
-	}
-	return s
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"strconv"
 	"testing"
 
 	"github.com/sctpmh/mh/internal/testnet"
@@ -13,6 +14,19 @@ import (
 type world struct {
 	left, right *testnet.Host
 	isps        [2]*testnet.ISP
+}
+
+// newHost adds a host with SCTP over UDP.
+func newHost(n *testnet.Net, name string) (*testnet.Host, error) {
+	h, err := n.Host(name)
+	if err != nil {
+		return nil, err
+	}
+	return h, h.Do(func() error { return sysctlWrite("udp_port", udpPort) })
+}
+
+func sysctlWrite(name string, value int) error {
+	return os.WriteFile("/proc/sys/net/sctp/"+name, []byte(strconv.Itoa(value)), 0)
 }
 
 func newWorld(t testing.TB) *world {
@@ -28,11 +42,8 @@ func newWorld(t testing.TB) *world {
 	}
 	var err error
 	for i, name := range []string{"left", "right"} {
-		h, err := n.Host(name)
+		h, err := newHost(n, name)
 		must(err)
-		must(h.Do(func() error {
-			return os.WriteFile("/proc/sys/net/sctp/udp_port", []byte(fmt.Sprint(udpPort)), 0)
-		}))
 		*[]**testnet.Host{&w.left, &w.right}[i] = h
 	}
 	for i := range w.isps {
@@ -56,29 +67,15 @@ func ipv4(h *testnet.Host) (out []netip.Addr) {
 	return out
 }
 
-func (w *world) listen(t testing.TB, local []netip.Addr, cfg *Config) (l *Listener) {
+func (w *world) listen(t testing.TB, local []netip.Addr, cfg *Config) *Listener {
 	t.Helper()
-	err := w.right.Do(func() (err error) { l, err = Listen(local, cfg); return err })
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	return l
+	return listenAt(t, w.right, local, cfg)
 }
 
 // join makes an association from left to right.
 func (w *world) join(t testing.TB, l *Listener, local, remote []netip.Addr, encap uint16, cfg *Config) (client, server *Conn) {
 	t.Helper()
-	err := w.left.Do(func() (err error) { client, err = Dial(soon(t), local, remote, encap, cfg); return err })
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { client.Close() })
-	if server, err = l.Accept(soon(t)); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { server.Close() })
-	return client, server
+	return joinFrom(t, w.left, l, local, remote, encap, cfg)
 }
 
 // watch calls see for each packet of SCTP that a provider passes on, from
