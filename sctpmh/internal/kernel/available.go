@@ -34,6 +34,8 @@ func hasProtocol() error {
 	switch {
 	case errors.Is(err, syscall.EPROTONOSUPPORT), errors.Is(err, syscall.ESOCKTNOSUPPORT), errors.Is(err, syscall.EAFNOSUPPORT):
 		return fmt.Errorf("this kernel has no SCTP (%w): load it with modprobe sctp, install the package with the kernel's extra modules, or take the udp backend", err)
+	case errors.Is(err, errors.ErrUnsupported):
+		return err // of this system, see socket_other.go
 	case err != nil:
 		return fmt.Errorf("no SCTP socket can be made: %w: if a sandbox forbids it take the udp backend", err)
 	}

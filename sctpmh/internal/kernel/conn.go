@@ -11,7 +11,7 @@ import (
 
 // A Conn is an association.
 type Conn struct {
-	// Set by start, before anybody else has the Conn.
+	// Set before anybody else has the Conn.
 	sock      *socket
 	cfg       Config
 	port      uint16 // of SCTP at the peer
@@ -108,6 +108,17 @@ func (c *Conn) Local() []netip.Addr {
 
 // MaxMessage is the size in octets of the largest message that Send takes.
 func (c *Conn) MaxMessage() int { return c.largest }
+
+// MaxPayload is the size in octets of the largest message that fits one packet
+// on every path (sstat_fragmentation_point), 0 after the end. It changes with
+// the paths.
+func (c *Conn) MaxPayload() int {
+	var st status
+	if _, err := c.sock.get(optStatus, octets(&st)); err != nil {
+		return 0
+	}
+	return int(st.payload)
+}
 
 // Abort ends the association at once, with an ABORT chunk to the peer, and
 // closes the socket. reason is for Err and Recv here: on sockets of the

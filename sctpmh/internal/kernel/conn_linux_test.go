@@ -112,6 +112,54 @@ func TestKernelLargeMessages(t *testing.T) {
 	}
 }
 
+// The largest message is what the send buffer takes, in one piece.
+func TestKernelLargestMessage(t *testing.T) {
+	a, b := pair(t, loopback, loopback, 0, &Config{SendBuffer: 64 << 10})
+	n := a.MaxMessage()
+	if n < 64<<10 || n > 256<<10 {
+		t.Errorf("largest message: %d", n)
+	}
+	send(t, a, Message{Data: filled(n)})
+	if m := wantMessage(t, b); !bytes.Equal(m.Data, filled(n)) {
+		t.Errorf("%d octets arrive", len(m.Data))
+	}
+	if err := a.Send(soon(t), Message{Data: filled(n + 1)}); err != ErrTooBig {
+		t.Errorf("one more: %v", err)
+	}
+	if p, mtu := a.MaxPayload(), a.Paths()[0].MTU; p < mtu-100 || p >= mtu {
+		t.Errorf("%d octets fit a packet of %d", p, mtu)
+	}
+}
+
+// An association is not lost because who accepts has just given up.
+func TestKernelAcceptGivenUp(t *testing.T) {
+	l := listen(t, loopback, nil)
+	a, err := dialAt(here, soon(t), nil, loopback, 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	var b *Conn
+	for range 20 { // whether it looks at all is open
+		if b, err = l.Accept(over); err == nil {
+			break
+		}
+		if err != context.Canceled {
+			t.Fatal(err)
+		}
+	}
+	if b == nil {
+		if b, err = l.Accept(soon(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer b.Close()
+	send(t, a, Message{Data: []byte("still there")})
+	wantMessage(t, b)
+}
+
 // A message that exceeds what is put together ends the association.
 func TestKernelMessageTooLong(t *testing.T) {
 	a, b := pair(t, loopback, loopback, 0, &Config{SendBuffer: 3 << 20})

@@ -29,7 +29,9 @@
 // SCTP over UDP (RFC 6951) is a property of the network namespace: the sysctl
 // net.sctp.udp_port opens the local UDP port, and sockets made before it is
 // set do not take part. The remote port is given when dialling; who is dialled
-// answers the way it was addressed, in UDP or not.
+// answers the way it was addressed, in UDP or not. The kernel takes the port
+// that it knows of one address of a peer for that of the others: a peer has to
+// use the same one on all.
 //
 // # Concurrency
 //

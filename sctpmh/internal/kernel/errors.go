@@ -53,11 +53,12 @@ func (e *OpError) Unwrap() error { return e.Err }
 
 // hints are what to do about some errors of the kernel.
 var hints = map[syscall.Errno]string{
-	syscall.EADDRNOTAVAIL: "the address is not of this host: name one that is",
-	syscall.EADDRINUSE:    "another socket has the port: end it, or take another port",
-	syscall.ETIMEDOUT:     "no address answered: check the route, the UDP port and the firewalls",
-	syscall.ECONNREFUSED:  "nothing listens there: start it, or check the port",
-	syscall.ENETUNREACH:   "there is no route: bring a link up",
+	syscall.EPROTONOSUPPORT: "this kernel has no SCTP: load it with modprobe sctp, or take the udp backend",
+	syscall.EADDRNOTAVAIL:   "the address is not of this host: name one that is",
+	syscall.EADDRINUSE:      "another socket has the port: end it, or take another port",
+	syscall.ETIMEDOUT:       "no address answered: check the route, the UDP port and the firewalls",
+	syscall.ECONNREFUSED:    "nothing listens there: start it, or check the port",
+	syscall.ENETUNREACH:     "there is no route: bring a link up",
 }
 
 func errno(err error) (e syscall.Errno) {

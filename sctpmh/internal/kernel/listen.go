@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 // A Listener accepts associations.
@@ -84,34 +85,52 @@ func (s *socket) bind(op string, local []netip.Addr, port uint16) error {
 }
 
 // Accept waits for an association that a peer made. Its error is net.ErrClosed
-// after Close, or ctx's, or the kernel's.
+// after Close, or ctx's, or an *OpError.
 func (l *Listener) Accept(ctx context.Context) (*Conn, error) {
 	for {
-		var fd int
-		err := l.sock.in.do(ctx, func(listener int) (err error) {
-			fd, err = acceptSocket(listener)
-			return err
-		})
-		if l.done.Load() && err != nil {
+		s, err := l.accept(ctx)
+		switch {
+		case err == nil:
+		case l.done.Load():
 			return nil, net.ErrClosed
-		}
-		if _, ok := err.(syscall.Errno); ok {
-			err = &OpError{Op: "accept", Port: l.cfg.Port, Err: err}
-		}
-		if err != nil {
+		case errno(err) == syscall.ECONNABORTED:
+			continue
+		case errno(err) != 0:
+			return nil, &OpError{Op: "accept", Port: l.cfg.Port, Err: err}
+		default:
 			return nil, err
 		}
-		s, err := newSocket(fd)
-		if err != nil {
-			return nil, err
-		}
-		c := newConn(s, l.cfg)
-		if c.start(ctx) == nil {
+		if c := newConn(s, l.cfg); c.begin(ctx) {
 			return c, nil
 		}
-		// It ended before it was accepted, or ctx did.
-		c.Close()
 	}
+}
+
+func (l *Listener) accept(ctx context.Context) (*socket, error) {
+	var fd int
+	err := l.sock.in.do(ctx, func(listener int) (err error) {
+		fd, err = acceptSocket(listener)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return newSocket(fd)
+}
+
+// begin looks at an association that was accepted. What happened in its
+// handshake is there to be read, so this does not wait, and a dialler is not
+// aborted because who accepts has just given up. It reports false when the
+// association ended before it was accepted.
+func (c *Conn) begin(ctx context.Context) bool {
+	const enough = 5 * time.Second
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), enough)
+	defer cancel()
+	if c.start(ctx) != nil {
+		c.Close()
+		return false
+	}
+	return true
 }
 
 // Addrs returns the addresses that are bound.

@@ -139,7 +139,7 @@ type status struct {
 	_                     uint32    // window
 	_                     [2]uint16 // chunks in flight and waiting
 	inStreams, outStreams uint16
-	_                     uint32       // where messages are fragmented
+	payload               uint32       // of the largest message that fits a packet
 	_                     peerAddrInfo // primary path
 }
 

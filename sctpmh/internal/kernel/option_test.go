@@ -57,6 +57,7 @@ func TestStructsAreTheKernels(t *testing.T) {
 		{"sctp_status", unsafe.Sizeof(status{}), 176},
 		{"sstat_instrms", unsafe.Offsetof(status{}.inStreams), 16},
 		{"sstat_outstrms", unsafe.Offsetof(status{}.outStreams), 18},
+		{"sstat_fragmentation_point", unsafe.Offsetof(status{}.payload), 20},
 		{"sctp_assoc_stats", unsafe.Sizeof(assocStats{}), 256},
 		{"sas_maxrto", unsafe.Offsetof(assocStats{}.rtoMax), 136},
 		{"sas_opackets", unsafe.Offsetof(assocStats{}.outPackets), 160},

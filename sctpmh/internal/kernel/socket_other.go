@@ -4,11 +4,12 @@ package kernel
 
 import (
 	"errors"
+	"fmt"
 	"runtime"
 )
 
 // errSystem is the error of everything here.
-var errSystem = errors.New("kernel SCTP is used on Linux on 64-bit machines only, not on " + runtime.GOOS + "/" + runtime.GOARCH + ": take the udp backend")
+var errSystem = fmt.Errorf("kernel SCTP is used on Linux on 64-bit machines only, not on %s/%s: take the udp backend: %w", runtime.GOOS, runtime.GOARCH, errors.ErrUnsupported)
 
 func openSocket(bool) (int, error)            { return -1, errSystem }
 func closeDescriptor(int) error               { return errSystem }
