@@ -154,7 +154,7 @@ func (r *receiver) end(err error) {
 func (r *receiver) await(ctx context.Context, octets int) error {
 	for {
 		r.mu.Lock()
-		got, err := r.octets, r.err
+		got := r.octets
 		if r.changed == nil {
 			r.changed = make(chan struct{})
 		}
@@ -167,7 +167,7 @@ func (r *receiver) await(ctx context.Context, octets int) error {
 		case <-changed:
 		case <-r.done:
 			r.mu.Lock()
-			got, err = r.octets, r.err
+			got, err := r.octets, r.err
 			r.mu.Unlock()
 			if got >= octets {
 				return nil

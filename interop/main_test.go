@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/sctpmh/mh/internal/testnet"
 )
 
@@ -31,15 +33,13 @@ var outDir string
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if os.Getenv("INTEROP") != "1" {
-		fmt.Println("interop: TestInterop is not run: it takes minutes and foreign stacks; make interop does")
-		flag.Set("test.skip", "^TestInterop$")
-		os.Exit(m.Run())
-	}
-	if err := testnet.Allowed(); err != nil {
+		fmt.Println("interop: TestInterop and TestGuest... are not run: they take minutes, foreign stacks and guests; make interop runs them")
+		flag.Set("test.skip", "^TestInterop$|^TestGuest")
+	} else if err := testnet.Allowed(); err != nil {
 		fmt.Fprintf(os.Stderr, "interop: %v: run the scenarios as root\n", err)
 		os.Exit(1)
 	}
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 // TestInterop plays every scenario with every peer.
@@ -51,10 +51,12 @@ func TestInterop(t *testing.T) {
 	if err := os.MkdirAll(outDir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := exec.LookPath("tshark"); err != nil {
-		t.Fatalf("captures cannot be dissected: %v: apt-get install tshark", err)
+	_, err = exec.LookPath("tshark")
+	if err == nil {
+		t.Run("dissector", testDissector)
+	} else {
+		err = fmt.Errorf("captures cannot be dissected: %w: apt-get install tshark", err)
 	}
-	t.Run("dissector", testDissector)
 	r := results{facts: facts()}
 	for _, s := range stacks() {
 		if *onlyPeers != "" && !slices.Contains(strings.Split(*onlyPeers, ","), s.name()) {
@@ -62,7 +64,13 @@ func TestInterop(t *testing.T) {
 		}
 		c := &column{name: s.name(), cells: make(map[string]string)}
 		r.columns = append(r.columns, c)
-		t.Run(s.name(), func(t *testing.T) { c.fill(t, s) })
+		t.Run(s.name(), func(t *testing.T) {
+			if err := c.prepare(t.Context(), s, err); err == nil {
+				c.fill(t, s)
+			} else if t.Log(err); os.Getenv("CI") == "true" {
+				t.Fail()
+			}
+		})
 	}
 	var rows []string
 	for _, sc := range scenarios() {
@@ -82,23 +90,26 @@ const (
 	startTime   = 30 * time.Second // for a world, with a peer that boots
 )
 
-// fill plays the scenarios with a peer. One that is missing is a failure where
-// all peers have to be there.
-func (c *column) fill(t *testing.T, s stack) {
-	ctx, cancel := context.WithTimeout(t.Context(), prepareTime)
+// prepare has a peer prepared, unless something that all need is missing. One
+// that is not there has a column all the same.
+func (c *column) prepare(ctx context.Context, s stack, missing error) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, prepareTime)
 	defer cancel()
-	var err error // of what is fatal to the column
-	if c.version, err = s.prepare(ctx); err != nil {
+	if err = missing; err == nil {
+		c.version, err = s.prepare(ctx)
+	}
+	if err != nil {
 		c.version = fmt.Sprintf("not run: %v", err)
 		for _, sc := range scenarios() {
-			c.cells[sc.name] = "not run: the peer is missing"
+			c.cells[sc.name] = "not run: see above"
 		}
-		if os.Getenv("CI") == "true" {
-			t.Fatal(c.version)
-		}
-		t.Log(c.version)
-		return
 	}
+	return err
+}
+
+// fill plays the scenarios with a peer.
+func (c *column) fill(t *testing.T, s stack) {
+	var err error
 	c.quirks = s.quirks()
 	var w *world
 	defer func() {

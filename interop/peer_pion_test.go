@@ -30,7 +30,7 @@ func (*pion) lacks() map[feature]string {
 
 func (*pion) quirks() []quirk {
 	return []quirk{
-		{"pad", "handshake, we dial", "a packet with a chunk of a type that pion does not know is dropped whole, although the type says to skip the chunk (RFC 9260 section 3.2). So our probes for the path MTU, HEARTBEAT with PAD (RFC 8899, RFC 4820), are never answered, and packets to pion stay at 1,200 octets"},
+		{"pad", "restart of us", "a packet with a chunk of a type that pion does not know is dropped whole, although the type says to skip the chunk (RFC 9260 section 3.2). So our probes for the path MTU, HEARTBEAT with PAD (RFC 8899, RFC 4820), are never answered, and packets to pion stay at 1,200 octets"},
 		{"loss", "", "a second loss of the same chunk costs a retransmission timeout of a second and more, doubled each time: under 10 % loss it waits for most of the time"},
 		{"end", "", "its user is not told that a restart happened, nor how an association ended; interop/pionpeer sees it from the packets"},
 	}

@@ -19,9 +19,21 @@ func (*usrsctpStack) paths() int          { return 2 }
 func (*usrsctpStack) slow() time.Duration { return 1 }
 func (*usrsctpStack) bulk() int           { return *bulkOctets }
 
-func (*usrsctpStack) lacks() map[feature]string { return map[feature]string{} }
+func (*usrsctpStack) lacks() map[feature]string {
+	return map[feature]string{
+		blackHoles: "usrsctp learns the path MTU from ICMP alone (RFC 8899 is not built), and gives the association up",
+		acceptsECN: "usrsctp agrees to ECN, and its sockets for UDP do not tell it of marks",
+		sendsECN:   "usrsctp agrees to ECN, and its sockets for UDP send packets that cannot be marked",
+	}
+}
 
-func (*usrsctpStack) quirks() []quirk { return nil }
+func (*usrsctpStack) quirks() []quirk {
+	return []quirk{
+		{"settings", "", "runs with RTO.Min 300 ms, HB.interval 1 s and Path.Max.Retrans 2"},
+		{"ecn", "", "answers the ECN parameter with its own, but over UDP sees no marks: who marks its packets instead of dropping them slows nobody down"},
+		{"window", "shutdown by the peer, data in flight", "its congestion window grows by one packet for each SACK, however much that acknowledges (RFC 9260 section 7.2.1), and we acknowledge a burst that was read at once with one SACK: with a round trip of 40 ms its slow start is nearly linear"},
+	}
+}
 
 func (u *usrsctpStack) prepare(context.Context) (version string, err error) {
 	if u.program, err = usrsctp.Build(outDir); err != nil {

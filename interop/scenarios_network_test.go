@@ -22,9 +22,9 @@ const (
 	lossOctetsIn = 512 << 10
 )
 
-// A link somewhere takes 1,300 octets and its router says nothing of it (RFC
-// 8899 section 1.1 calls it a black hole), which begins when both ends have
-// learnt that 1,500 pass.
+// A link somewhere takes 1,300 octets, from a moment on at which both ends may
+// have learnt that 1,500 pass. Its router fragments what it may, and drops the
+// rest without a word: a black hole (RFC 8899 section 1.1).
 func smallMTUOut(s *scene) string {
 	t := s.dial()
 	first, then := bulk(1<<20, 1), bulk(4<<20, 2)

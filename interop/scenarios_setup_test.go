@@ -38,6 +38,7 @@ func collide(s *scene) string {
 	s.w.lay(rule{delay: 50 * time.Millisecond})
 	s.command(s.w.command("dial"))
 	t := s.dial()
+	s.w.lay(rule{})
 	c := s.w.watcher.now()
 	if c.total(toPeer, chunkINIT) == 0 || c.total(toUs, chunkINIT) == 0 {
 		s.fail("there was no collision: %d INIT to the peer, %d to us", c.total(toPeer, chunkINIT), c.total(toUs, chunkINIT))
@@ -70,7 +71,7 @@ func weRestart(s *scene) string {
 	s.dial()
 	s.w.lay(rule{cut: true})
 	s.e.Close()
-	s.await("our ABORT to get lost", func(c counts) bool { return c.lost[0][toPeer][chunkABORT] > 0 })
+	s.await("our ABORT to get lost", func(c counts) bool { return c.lost[0][toPeer][chunkABORT]+c.lost[1][toPeer][chunkABORT] > 0 })
 	s.w.lay(rule{})
 	s.listen()
 	start := time.Now()

@@ -19,7 +19,7 @@ type rule struct {
 	delay time.Duration // one way
 	loss  [2]float64    // share that vanishes, by direction; address resolution is spared
 	mark  [2]float64    // share of the packets that can tell of congestion that is told to, by direction
-	mtu   [2]int        // longer IP packets vanish, by direction; 0: none do
+	mtu   [2]int        // longer IP packets vanish if they may not be fragmented, by direction; 0: there is no limit
 	seed  uint64        // of what is left to chance
 }
 
@@ -135,7 +135,13 @@ func (w *wire) give(d int, frame []byte) {
 		c.add(time.Now(), frame)
 	}
 	w.watcher.passed(w.number, d, frame)
-	_, _ = w.ends[1-d].Write(frame) // to a device that is down it is lost
+	pieces := [][]byte{frame}
+	if r := w.rule.Load(); r.exceeds(d, frame) {
+		pieces = fragments(frame, r.mtu[d])
+	}
+	for _, p := range pieces {
+		_, _ = w.ends[1-d].Write(p) // to a device that is down it is lost
+	}
 }
 
 // admits decides what becomes of a frame, which it may mark.
@@ -147,7 +153,7 @@ func (r *rule) admits(d int, frame []byte, rng *rand.Rand) bool {
 	if resolves(frame) {
 		return true
 	}
-	if r.mtu[d] > 0 && len(frame)-ethernetHeader > r.mtu[d] {
+	if r.exceeds(d, frame) && dontFragment(frame) {
 		return false
 	}
 	if chance < r.loss[d] {
@@ -159,71 +165,6 @@ func (r *rule) admits(d int, frame []byte, rng *rand.Rand) bool {
 	return true
 }
 
-const (
-	ethernetHeader = 14
-	ipv4Header     = 20 // none of ours has options
-
-	etherIPv4 = 0x0800
-	etherARP  = 0x0806
-	etherIPv6 = 0x86dd
-)
-
-// etherType returns what a frame carries.
-func etherType(frame []byte) uint16 {
-	if len(frame) < ethernetHeader {
-		return 0
-	}
-	return binary.BigEndian.Uint16(frame[ethernetHeader-2:])
-}
-
-// resolves reports whether a frame is of address resolution, ARP or Neighbor
-// Discovery (RFC 4861). A kernel asks again only after a second, so that what a
-// scenario would measure is that.
-func resolves(frame []byte) bool {
-	const ipv6Header, icmpv6 = 40, 58
-	switch etherType(frame) {
-	case etherARP:
-		return true
-	case etherIPv6:
-		p := frame[ethernetHeader:]
-		return len(p) > ipv6Header && p[6] == icmpv6 && p[ipv6Header] >= 133 && p[ipv6Header] <= 137
-	}
-	return false
-}
-
-// Codepoints of RFC 3168 section 5.
-const (
-	ecnMask = 3
-	notECT  = 0
-	ecnCE   = 3
-)
-
-// congested makes the ECN field of an IPv4 packet of an ECN-capable transport CE.
-func congested(frame []byte) {
-	if etherType(frame) != etherIPv4 || len(frame) < ethernetHeader+ipv4Header {
-		return
-	}
-	ip := frame[ethernetHeader:]
-	if ip[1]&ecnMask == notECT {
-		return
-	}
-	ip[1] |= ecnCE
-	ip[10], ip[11] = 0, 0
-	binary.BigEndian.PutUint16(ip[10:], ^onesSum(ip[:ipv4Header]))
-}
-
-// onesSum is the sum of the Internet checksum (RFC 1071).
-func onesSum(b []byte) uint16 {
-	var sum uint32
-	for i := 0; i < len(b); i += 2 {
-		sum += uint32(binary.BigEndian.Uint16(b[i:]))
-	}
-	for sum > 0xffff {
-		sum = sum&0xffff + sum>>16
-	}
-	return uint16(sum)
-}
-
 func TestRule(t *testing.T) {
 	arp := make([]byte, 60)
 	binary.BigEndian.PutUint16(arp[12:], etherARP)
@@ -231,6 +172,7 @@ func TestRule(t *testing.T) {
 		f := make([]byte, ethernetHeader+size)
 		binary.BigEndian.PutUint16(f[12:], etherIPv4)
 		f[ethernetHeader], f[ethernetHeader+1] = 0x45, 2
+		binary.BigEndian.PutUint16(fragmentField(f), flagDF)
 		return f
 	}
 	count := func(r rule, d int, f []byte) (n int) {
