@@ -21,6 +21,9 @@ import (
 	"go.uber.org/goleak"
 )
 
+// patience is for a machine that is busy and emulates another one.
+const patience = 3 * time.Minute
+
 // Tests that boot guests are called TestGuest...; they are part of "make
 // interop" and not of every run.
 func TestMain(m *testing.M) {
@@ -52,7 +55,7 @@ func (k *talker) tell(format string, args ...any) {
 // errors are not.
 func (k *talker) want(prefix string) (line string) {
 	k.Helper()
-	timeout := time.After(time.Minute) // the machine may be busy, and emulates another one
+	timeout := time.After(patience)
 	var passed []string
 	for {
 		select {
@@ -99,7 +102,7 @@ func guest(t testing.TB, i int) *vm.VM {
 	for n := range 2 {
 		config.NICs = append(config.NICs, vm.NIC{Addrs: []netip.Prefix{netip.MustParsePrefix(fmt.Sprintf("10.%d.0.%d/24", n+1, i))}})
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	v, err := vm.Start(ctx, config)
 	if err != nil {

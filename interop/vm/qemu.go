@@ -18,21 +18,24 @@ func findEmulator() (string, error) {
 	return path, nil
 }
 
-// firstFile is the descriptor of the first of a command's extra files.
-const firstFile = 3
+// Descriptors in the command, which are its extra files in this order.
+const (
+	initramfsFile = 3 + iota
+	portFile      // of package talk
+	firstNICFile
+)
 
-// command returns the command of a guest. The first extra file is the serial
-// port of package talk, then comes one for each NIC.
-func (c *Config) command(path, kernel, initramfs string, guest int) *exec.Cmd {
+// command returns the command of a guest.
+func (c *Config) command(path, kernel string, guest int) *exec.Cmd {
 	args := []string{
 		"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
 		"-M", "q35", "-cpu", "max", "-accel", "tcg,thread=multi",
 		"-smp", strconv.Itoa(c.cpus()), "-m", strconv.Itoa(c.memory()),
-		"-kernel", filepath.Join(kernel, "vmlinuz"), "-initrd", initramfs,
+		"-kernel", filepath.Join(kernel, "vmlinuz"), "-initrd", fmt.Sprint("/dev/fd/", initramfsFile),
 		// A panic ends the machine at once.
 		"-append", "console=ttyS0 quiet panic=-1",
 		"-serial", "stdio",
-		"-chardev", fmt.Sprintf("socket,id=talk,fd=%d", firstFile),
+		"-chardev", fmt.Sprintf("socket,id=talk,fd=%d", portFile),
 		"-device", "virtio-serial-pci", "-device", "virtserialport,chardev=talk",
 	}
 	for i, nic := range c.NICs {
@@ -41,7 +44,7 @@ func (c *Config) command(path, kernel, initramfs string, guest int) *exec.Cmd {
 			backend = "stream,id=n%d,addr.type=fd,addr.str=%d"
 		}
 		args = append(args,
-			"-netdev", fmt.Sprintf(backend, i, firstFile+1+i),
+			"-netdev", fmt.Sprintf(backend, i, firstNICFile+i),
 			// Without a file for it there is no time spent on booting from the network.
 			"-device", fmt.Sprintf("virtio-net-pci,romfile=,netdev=n%d,mac=%s", i, hardwareAddr(guest, i)))
 	}

@@ -5,16 +5,11 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
-	"path"
-	"path/filepath"
 	"runtime"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -39,19 +34,16 @@ type Sysctl = talk.Sysctl
 func (c *Config) cpus() int   { return cmp.Or(c.CPUs, 1) }
 func (c *Config) memory() int { return cmp.Or(c.Memory, 256) }
 
-// ownModules are those of the guest's own devices: the serial port and NICs.
-var ownModules = []string{"virtio_pci", "virtio_console", "virtio_net"}
-
 // A VM is a guest that runs. Its methods may be called from any goroutine.
 type VM struct {
 	cmd    *exec.Cmd
 	port   net.Conn
-	frames []*Frames
+	frames []*Frames  // nil where a TAP device is
+	theirs []*os.File // ends that are the command's alone once it has started
 	log    *tail
 
-	ended chan struct{} // closed when the emulator has ended
-
-	listening sync.WaitGroup
+	ended     chan struct{}  // closed when the emulator has ended
+	listening sync.WaitGroup // what has to end before the guest is gone
 
 	talking sync.Mutex // held while a message is written
 	out     *json.Encoder
@@ -77,21 +69,18 @@ func Start(ctx context.Context, c Config) (*VM, error) {
 		return nil, err
 	}
 	guest := int(guests.Add(1)) + os.Getpid()<<8 // of several processes on one network
-	initramfs, err := c.initramfs(kernel, guest)
-	if err != nil {
-		return nil, fmt.Errorf("files of the guest: %w", err)
-	}
-	defer os.Remove(initramfs) // it is in the guest's memory then
-
 	v := &VM{
-		log: new(tail), ended: make(chan struct{}), processes: make(map[int]*Process),
+		cmd: c.command(emulator, kernel, guest), log: new(tail),
+		ended: make(chan struct{}), processes: make(map[int]*Process),
 	}
-	v.cmd = c.command(emulator, kernel, initramfs, guest)
-	if err := v.connect(c.NICs); err != nil {
-		v.disconnect()
-		return nil, err
+	err = v.connect(&c, kernel, guest)
+	if err == nil {
+		err = v.launch()
 	}
-	if err := v.launch(); err != nil {
+	for _, f := range v.theirs {
+		f.Close()
+	}
+	if err != nil {
 		v.disconnect()
 		return nil, err
 	}
@@ -109,27 +98,47 @@ func Start(ctx context.Context, c Config) (*VM, error) {
 	}
 }
 
-// connect makes the sockets and hands their other ends to the command.
-func (v *VM) connect(nics []NIC) error {
-	port, theirs, err := socketPair("the guest's serial port")
+// connect makes the files that the command inherits.
+func (v *VM) connect(c *Config, kernel string, guest int) error {
+	initramfs, err := c.initramfs(kernel, guest)
+	if err != nil {
+		return fmt.Errorf("files of the guest: %w", err)
+	}
+	v.hand(initramfs)
+	port, err := v.socket("the guest's serial port")
 	if err != nil {
 		return err
 	}
 	v.port, v.out = port, json.NewEncoder(port)
-	v.cmd.ExtraFiles = append(v.cmd.ExtraFiles, theirs)
-	v.frames = make([]*Frames, len(nics))
-	for i, nic := range nics {
-		theirs := nic.Tap
-		if theirs == nil {
-			var ours net.Conn
-			if ours, theirs, err = socketPair(fmt.Sprint("eth", i)); err != nil {
-				return err
-			}
-			v.frames[i] = newFrames(ours)
+	v.frames = make([]*Frames, len(c.NICs))
+	for i, nic := range c.NICs {
+		if nic.Tap != nil { // it stays the caller's
+			v.cmd.ExtraFiles = append(v.cmd.ExtraFiles, nic.Tap)
+			continue
 		}
-		v.cmd.ExtraFiles = append(v.cmd.ExtraFiles, theirs)
+		conn, err := v.socket(fmt.Sprint("eth", i))
+		if err != nil {
+			return err
+		}
+		v.frames[i] = newFrames(conn)
 	}
 	return nil
+}
+
+// hand hands a file to the command.
+func (v *VM) hand(f *os.File) {
+	v.theirs = append(v.theirs, f)
+	v.cmd.ExtraFiles = append(v.cmd.ExtraFiles, f)
+}
+
+// socket hands one end of a new socket to the command and returns the other.
+func (v *VM) socket(name string) (net.Conn, error) {
+	ours, theirs, err := socketPair(name)
+	if err != nil {
+		return nil, err
+	}
+	v.hand(theirs)
+	return ours, nil
 }
 
 // launch starts the emulator, which is killed when this process ends, however
@@ -142,11 +151,6 @@ func (v *VM) launch() error {
 	go func() { // ends with the emulator
 		runtime.LockOSThread() // never unlocked, so the thread goes too
 		err := v.cmd.Start()
-		for i, f := range v.cmd.ExtraFiles {
-			if i == 0 || v.frames[i-1] != nil { // TAP devices are the caller's
-				f.Close()
-			}
-		}
 		started <- err
 		if err == nil {
 			_ = v.cmd.Wait() // how it ended is in the log
@@ -217,7 +221,8 @@ const offTime = 5 * time.Second
 
 // Close switches the guest off and returns when nothing of it is left.
 func (v *VM) Close() error {
-	_ = v.say(talk.Message{Off: true}) // it is gone: so much the better
+	_ = v.port.SetWriteDeadline(time.Now().Add(offTime)) // it may not listen any more
+	_ = v.say(talk.Message{Off: true})                   // it is gone: so much the better
 	select {
 	case <-v.ended:
 	case <-time.After(offTime):
@@ -232,68 +237,4 @@ func (v *VM) kill() {
 	<-v.ended
 	v.disconnect()
 	v.listening.Wait()
-}
-
-// initramfs writes the guest's files into an archive.
-func (c *Config) initramfs(kernel string, guest int) (file string, err error) {
-	first, err := initProgram()
-	if err != nil {
-		return "", err
-	}
-	index, err := findModules(kernel)
-	if err != nil {
-		return "", err
-	}
-	modules, err := index.order(append(slices.Clone(ownModules), c.Modules...))
-	if err != nil {
-		return "", err
-	}
-	setup := talk.Setup{Sysctls: c.Sysctls}
-	for i, nic := range c.NICs {
-		setup.NICs = append(setup.NICs, talk.NIC{MAC: hardwareAddr(guest, i), Addrs: nic.Addrs, Routes: nic.Routes})
-	}
-	set, err := json.Marshal(setup)
-	if err != nil {
-		return "", err
-	}
-
-	f, err := os.CreateTemp("", "mh-initramfs")
-	if err != nil {
-		return "", err
-	}
-	buffered := bufio.NewWriterSize(f, 1<<20)
-	a := &archive{w: buffered}
-	for _, d := range []string{"dev", "proc", "sys", "tmp", "bin", talk.Modules} {
-		a.directory(d)
-	}
-	a.device("dev/console", 5, 1) // without it the first program has no output
-	a.file("init", 0o755, first)
-	a.symlink("bin/sleep", "/init") // all that our tests call
-	a.file(talk.SetupFile, 0o644, set)
-	for i, m := range modules {
-		a.copy(fmt.Sprintf("%s/%03d-%s", talk.Modules, i, filepath.Base(m)), m)
-	}
-	c.addFiles(a)
-	err = errors.Join(a.close(), buffered.Flush(), f.Close())
-	if err != nil {
-		os.Remove(f.Name())
-	}
-	return f.Name(), err
-}
-
-// addFiles adds the caller's files and the folders in which they are.
-func (c *Config) addFiles(a *archive) {
-	made := map[string]bool{".": true, "bin": true, "tmp": true}
-	for name, from := range c.Files {
-		name = strings.TrimPrefix(path.Clean("/"+name), "/")
-		var missing []string
-		for dir := path.Dir(name); !made[dir]; dir = path.Dir(dir) {
-			made[dir] = true
-			missing = append(missing, dir)
-		}
-		for _, dir := range slices.Backward(missing) {
-			a.directory(dir)
-		}
-		a.copy(name, from)
-	}
 }

@@ -21,6 +21,9 @@ import (
 // echoMark has this program be one that runs in a guest: it says what it hears.
 const echoMark = "MH_VM_ECHO"
 
+// patience is for a machine that is busy and emulates another one.
+const patience = 3 * time.Minute
+
 // Tests that boot guests are called TestGuest...; they are part of "make
 // interop" and not of every run.
 func TestMain(m *testing.M) {
@@ -42,7 +45,10 @@ func TestMain(m *testing.M) {
 // boot starts a guest that ends with the test.
 func boot(t testing.TB, c Config) *VM {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	if _, err := initProgram(); err != nil { // is not compiled in the boot's time
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	start := time.Now()
 	v, err := Start(ctx, c)

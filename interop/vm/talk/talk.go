@@ -9,7 +9,6 @@ import "net/netip"
 const (
 	SetupFile = "setup.json" // a Setup
 	Modules   = "modules"    // kernel modules, to be loaded in the order of their names
-	Port      = "mh.talk"    // the name of the serial port
 )
 
 // Setup is how the guest is to be before a program runs.
