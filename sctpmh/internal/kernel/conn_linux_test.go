@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
+	"runtime"
 	"sync"
 	"syscall"
 	"testing"
@@ -206,6 +208,42 @@ func TestKernelSendWaits(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
+}
+
+// Who waits for a message takes no thread of the system's.
+func TestKernelWaitingTakesNoThread(t *testing.T) {
+	const n = 20
+	l := listen(t, loopback, &Config{MaxStreams: 16})
+	threads := func() int {
+		list, err := os.ReadDir("/proc/self/task")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(list)
+	}
+	var conns []*Conn
+	for range n {
+		a, b := join(t, l, nil, loopback[:1], 0, &Config{MaxStreams: 16})
+		conns = append(conns, a, b)
+	}
+	before := threads()
+	ctx, cancel := context.WithCancel(t.Context())
+	var waiting sync.WaitGroup
+	for _, c := range conns {
+		waiting.Go(func() { // ends with ctx
+			if m, err := receive(ctx, c); err != context.Canceled {
+				t.Errorf("%v, %v", m, err)
+			}
+		})
+		for len(c.sock.in.turn) == 0 {
+			runtime.Gosched() // until it has the direction
+		}
+	}
+	if after := threads(); after > before+n/2 {
+		t.Errorf("%d threads before %d waited, %d then", before, len(conns), after)
+	}
+	cancel()
+	waiting.Wait()
 }
 
 // A context ends one Recv, not the association.

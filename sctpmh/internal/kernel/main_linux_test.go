@@ -37,6 +37,7 @@ func TestMain(m *testing.M) {
 		why = errors.New("this user is not root")
 	}
 	guest, skip := os.Getenv(guestMark) != "", ""
+	net := testnet.New()
 	switch {
 	case guest && why != nil:
 		fmt.Fprintln(os.Stderr, "sctpmh/internal/kernel, in the guest:", why)
@@ -48,18 +49,20 @@ func TestMain(m *testing.M) {
 		skip = "^TestKernel"
 	default:
 		skip = "^TestGuest"
-		n := testnet.New()
-		defer n.Close()
 		var err error
-		if here, err = newHost(n, "here"); err != nil {
+		if here, err = newHost(net, "here"); err != nil {
 			fmt.Fprintln(os.Stderr, "sctpmh/internal/kernel:", err)
 			os.Exit(1)
 		}
 	}
-	if f := flag.Lookup("test.skip"); f.Value.String() == "" {
-		f.Value.Set(skip)
+	if f := flag.Lookup("test.skip"); f.Value.String() != "" {
+		skip += "|" + f.Value.String()
 	}
-	goleak.VerifyTestMain(m)
+	flag.Set("test.skip", skip)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		net.Close()
+		os.Exit(code)
+	}))
 }
 
 // inGuest chooses the tests that run in the virtual machine.

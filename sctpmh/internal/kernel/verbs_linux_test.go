@@ -16,10 +16,10 @@ func addrs(list ...string) (out []netip.Addr) {
 	return out
 }
 
-// soon bounds what is to succeed.
+// soon bounds what is to succeed, in an emulated machine on a busy one.
 func soon(t testing.TB) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
