@@ -24,6 +24,7 @@ var layers = map[string][]string{
 	"sctpmh/internal/wire":      nil,
 	"sctpmh/internal/addrwatch": nil,
 	"sctpmh/internal/engine":    {"sctpmh/internal/wire"},
+	"sctpmh/internal/difftest":  nil,
 	"sctpmh/internal/udp":       nil,
 	"sctpmh/internal/kernel":    nil,
 	"sctpmh":                    {"sctpmh/internal/engine", "sctpmh/internal/wire", "sctpmh/internal/udp", "sctpmh/internal/kernel", "sctpmh/internal/addrwatch", "internal/gate"},

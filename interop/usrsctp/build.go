@@ -19,9 +19,19 @@ import (
 //go:embed peer.c
 var peerSource string
 
+//go:embed codec.c
+var codecSource string
+
 // Build compiles the peer in a directory and returns the program's path.
 func Build(dir string) (path string, err error) {
 	return compile(filepath.Join(dir, "usrsctp-peer"), peerSource)
+}
+
+// BuildCodec compiles the program that answers single packets, with the address
+// sanitizer, which sees what the library does through the C library and to the
+// heap.
+func BuildCodec(dir string) (path string, err error) {
+	return compile(filepath.Join(dir, "usrsctp-codec"), codecSource, "-fsanitize=address")
 }
 
 // compile makes a program of C source with the library.
