@@ -68,14 +68,14 @@ func TestKernelListedAddressesStayAlone(t *testing.T) {
 	a, b := w.join(t, l, left, right[:1], 0, &Config{HeartbeatInterval: 100 * time.Millisecond})
 	// Both are idle, so what passes over the first path are its probes.
 	probes := make(chan struct{}, 64)
-	w.watch(t, 0, func() {
+	w.watch(t, 0, func(byte) {
 		select {
 		case probes <- struct{}{}:
 		default:
 		}
 	})
 	var strays atomic.Int64
-	w.watch(t, 1, func() { strays.Add(1) })
+	w.watch(t, 1, func(byte) { strays.Add(1) })
 	for range 12 {
 		select {
 		case <-probes:
@@ -195,6 +195,21 @@ func (w *world) flow(t *testing.T, a, b *Conn, cut func(...*testnet.Host) error)
 	return g
 }
 
+// An address that was dialled and does not answer is found out, without any data
+// on it, within a heartbeat interval.
+func TestKernelDialledAddressIsProbed(t *testing.T) {
+	w := newWorld(t)
+	if err := w.isps[1].Cut(); err != nil {
+		t.Fatal(err)
+	}
+	right := ipv4(w.right)
+	l := w.listen(t, right, nil)
+	a, _ := w.join(t, l, ipv4(w.left), right, 0, nil)
+	wantEvent(t, a, "the second address does not answer", func(e Event) bool {
+		return e.Kind == PathChanged && e.Addr == right[1] && e.Change == PathPotentiallyFailed
+	})
+}
+
 // Both paths die: the association ends, and says that nobody answers.
 func TestKernelLost(t *testing.T) {
 	w := newWorld(t)
@@ -262,6 +277,41 @@ func TestKernelRestart(t *testing.T) {
 	}
 	if err := b.Err(); err != nil {
 		t.Errorf("ended: %v", err)
+	}
+}
+
+// An address that was only listed gets no data even when nothing else works:
+// the association ends first.
+func TestKernelListedAddressGetsNoData(t *testing.T) {
+	w := newWorld(t)
+	left, right := ipv4(w.left), ipv4(w.right)
+	l := w.listen(t, right, &Config{MaxRetrans: 3})
+	var data, other atomic.Int64
+	w.watch(t, 1, func(chunk byte) {
+		if chunk == 0 {
+			data.Add(1)
+		} else {
+			other.Add(1)
+		}
+	})
+	a, b := w.join(t, l, left, right, 0, nil)
+	send(t, b, Message{Data: []byte("x")})
+	wantMessage(t, a)
+	if err := w.isps[0].Cut(); err != nil {
+		t.Fatal(err)
+	}
+	send(t, b, Message{Data: []byte("nowhere to go")})
+	if err := wantEnd(t, b); err != syscall.ETIMEDOUT {
+		t.Errorf("end: %v", err)
+	}
+	if n := data.Load(); n != 0 {
+		t.Errorf("%d packets with data went to an address that nobody permitted", n)
+	}
+	if err := w.isps[0].Restore(); err != nil {
+		t.Fatal(err)
+	}
+	if other.Load() == 0 {
+		t.Error("not even the probe of the peer, which may use this address, is seen")
 	}
 }
 

@@ -74,12 +74,14 @@ func (c *Conn) enforce() error {
 	return nil
 }
 
-// probe has a path probed or not, as it is permitted.
+// probe has a path probed or not, as it is permitted. What has no measured round
+// trip is probed now: an address that was dialled is taken to work until it
+// does not answer.
 func (c *Conn) probe(p Path) {
 	switch {
 	case !p.Permitted:
 		_ = c.SetHeartbeats(p.Addr, 0)
-	case c.SetHeartbeats(p.Addr, c.cfg.HeartbeatInterval) == nil && !p.Confirmed():
+	case c.SetHeartbeats(p.Addr, c.cfg.HeartbeatInterval) == nil && p.SRTT == 0:
 		_ = c.Probe(p.Addr)
 	}
 }

@@ -78,14 +78,15 @@ func (w *world) join(t testing.TB, l *Listener, local, remote []netip.Addr, enca
 	return joinFrom(t, w.left, l, local, remote, encap, cfg)
 }
 
-// watch calls see for each packet of SCTP that a provider passes on, from
-// either host, until the test ends.
-func (w *world) watch(t testing.TB, i int, see func()) {
+// watch calls see for each packet of native SCTP over IPv4 that a provider
+// passes on, from either host, until the test ends, with its first chunk's type.
+func (w *world) watch(t testing.TB, i int, see func(chunk byte)) {
 	t.Helper()
 	for _, h := range []*testnet.Host{w.left, w.right} {
 		stop, err := w.isps[i].Watch(h, func(packet []byte) {
-			if packet[0]>>4 == 4 && packet[9] == 132 { // IPv4's version and protocol
-				see()
+			const ip, common, protocol = 20, 12, 132
+			if packet[0]>>4 == 4 && packet[9] == protocol && len(packet) > ip+common {
+				see(packet[ip+common])
 			}
 		})
 		if err != nil {
