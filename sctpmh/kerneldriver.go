@@ -77,6 +77,9 @@ func (d *kernelDriver) handle(e kernel.Event) {
 		// lost, and who the peer is now has to be found out again.
 		d.end(&engine.AbortError{Remote: true, Restart: true, Reason: "the peer restarted"}, "restarted")
 	case kernel.SendFailed:
+		if d.conn.Err() != nil {
+			return // it has ended, and Recv is about to say why
+		}
 		// A stream with a hole is worse than none.
 		d.end(&engine.AbortError{Code: wire.CauseUserAbort, Reason: "a message could not be delivered"}, "a message could not be delivered")
 	}
@@ -94,7 +97,9 @@ func (d *kernelDriver) look() {
 	if now == nil {
 		return // it is over; Recv says why
 	}
-	d.size.Store(int64(d.payloadOf(*now)))
+	if n := d.conn.MaxPayload(); n > 0 {
+		d.size.Store(int64(n))
+	}
 	if d.inUse.addr.IsValid() && d.inUse.addr != now.Addr {
 		d.assoc.addFailover(Failover{
 			At: time.Now(), Cause: engine.CauseTimeout.String(), Stall: d.inUse.rto,
@@ -119,21 +124,6 @@ func better(p, q kernel.Path) bool {
 		return 0
 	}
 	return rank(p) > rank(q)
-}
-
-// payloadOf is what fits one packet of a path.
-func (d *kernelDriver) payloadOf(p kernel.Path) int {
-	const ipv4, ipv6, udpHeader = 20, 40, 8
-	n := p.MTU - wire.HeaderLen - wire.DataHeaderLen
-	if p.Addr.Is4() {
-		n -= ipv4
-	} else {
-		n -= ipv6
-	}
-	if p.EncapPort != 0 {
-		n -= udpHeader
-	}
-	return max(n, 512)
 }
 
 // send moves messages from the users to the kernel.

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/sctpmh/mh/sctpmh/internal/engine"
 	"github.com/sctpmh/mh/sctpmh/internal/kernel"
@@ -61,6 +62,9 @@ func newKernelStack(e *Endpoint, local []netip.AddrPort) (*kernelStack, []netip.
 	return s, local, nil
 }
 
+// acceptPause is what accept waits after an error of the system's.
+const acceptPause = 100 * time.Millisecond
+
 // accept takes the associations that peers make.
 func (s *kernelStack) accept() {
 	for {
@@ -72,8 +76,13 @@ func (s *kernelStack) accept() {
 			}
 			return
 		case err != nil:
-			s.ep.cfg.Logger.Warn("no associations are accepted any more: restart the endpoint", "err", err)
-			return
+			// Such as EMFILE: it passes when something is closed.
+			s.ep.cfg.Logger.Warn("an association was not accepted", "err", err)
+			select {
+			case <-s.ctx.Done():
+			case <-time.After(acceptPause):
+			}
+			continue
 		}
 		d, err := s.newDriver(c, c.Peer().Handshake)
 		if err != nil {

@@ -127,7 +127,7 @@ type rateRow struct {
 
 // printRates prints what the throughput benchmark found.
 func printRates(out io.Writer, rows []rateRow) {
-	fmt.Fprintf(out, "\nGoodput in Mbit/s over network namespaces, one path of 100 Mbit/s, queue of 50 ms: median (least to greatest) of %d rounds, %d where losses rule the rate; ratio of the means\n\n", len(rows[0].ours), len(rows[0].ours)*slowWorlds)
+	fmt.Fprintf(out, "\nGoodput in Mbit/s over network namespaces, one path of 100 Mbit/s, queue of 50 ms: median (least to greatest) of %d rounds, %d where losses rule the rate; ratio of the means\n\n", len(rows[0].ours), slowWorlds)
 	tw := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(tw, "RTT\tloss\tsctpmh\tTCP CUBIC\tratio\tlate")
 	for _, r := range rows {

@@ -19,11 +19,11 @@ const (
 )
 
 // slow reports whether a path's rate is a small part of its capacity and is
-// ruled by when the few losses come. It takes many rounds to say anything, and
-// slowWorlds of them run at a time.
+// ruled by when the few losses come. It takes many long runs to say anything:
+// there is one round of slowWorlds of them, all at a time.
 func slow(rtt time.Duration, loss float64) bool { return loss > 0 && rtt >= 100*ms }
 
-const slowWorlds = 8
+const slowWorlds = 16
 
 // BenchmarkThroughput prints what a bulk transfer reaches of one path, ours
 // and TCP's in turn.
@@ -66,7 +66,7 @@ func rates(worlds []*world, rtt time.Duration, loss float64) (row rateRow, err e
 	row = rateRow{rtt: rtt, loss: loss}
 	rounds := *throughputRounds
 	if slow(rtt, loss) {
-		rounds *= len(worlds)
+		rounds = len(worlds)
 	} else {
 		worlds = worlds[:1]
 	}
@@ -95,7 +95,10 @@ func rates(worlds []*world, rtt time.Duration, loss float64) (row rateRow, err e
 // throughput returns the goodput in Mbit/s after a warm-up.
 func throughput(w *world, how way, rtt time.Duration, loss float64, seed uint64) (float64, error) {
 	warm, over := 3*time.Second, 10*time.Second
-	if rtt >= 300*ms || slow(rtt, loss) {
+	switch {
+	case slow(rtt, loss):
+		warm, over = 20*time.Second, time.Minute // far from where slow start has left it
+	case rtt >= 300*ms:
 		warm, over = 2*warm, 2*over // a window takes many round trips to grow
 	}
 	good := rule{delay: rtt / 2, rate: pathRate, queue: pathQueue}

@@ -1,9 +1,12 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
+
+	"github.com/vishvananda/netlink"
 
 	"github.com/sctpmh/mh/internal/testnet"
 )
@@ -43,7 +46,9 @@ func (b Backends) transport(own string) string {
 	return fmt.Sprintf("[transport]\nbackend = %q\nudp-port = %d\ndisclose = \"all\"\n", own, port)
 }
 
-// prepare opens the kernel's UDP port for SCTP where it is needed.
+// prepare opens the kernel's UDP port for SCTP where it is needed, and has
+// devices carry packets as cables do: trains of them stay in one piece between
+// namespaces otherwise, and Linux 6.1 dies of one that reaches its SCTP in UDP.
 func (b Backends) prepare(l *Lab) error {
 	for _, end := range []struct {
 		host    *testnet.Host
@@ -55,6 +60,22 @@ func (b Backends) prepare(l *Lab) error {
 		err := end.host.Do(func() error { return os.WriteFile("/proc/sys/net/sctp/udp_port", []byte("9899"), 0) })
 		if err != nil {
 			return fmt.Errorf("kernel SCTP in UDP: %w: load the module sctp", err)
+		}
+		if err := errors.Join(l.Laptop.Do(segmentEarly), l.Site.Do(segmentEarly)); err != nil {
+			return fmt.Errorf("offloads of the lab's devices: %w", err)
+		}
+	}
+	return nil
+}
+
+func segmentEarly() error {
+	links, err := netlink.LinkList()
+	if err != nil {
+		return err
+	}
+	for _, l := range links {
+		if err := netlink.LinkSetGSOMaxSegs(l, 1); err != nil {
+			return err
 		}
 	}
 	return nil
