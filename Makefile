@@ -5,6 +5,7 @@ SEED ?= 0
 T    ?= 60s
 RUNS ?= 20
 ROUNDS ?= 3
+BULK ?= 1073741824
 
 ENGINE = ./sctpmh/internal/engine
 
@@ -15,7 +16,7 @@ FUZZ = \
 	./tcpemu:FuzzFrame ./tcpemu:FuzzSession ./internal/socks5:FuzzRequest \
 	./noid:FuzzHosts ./noid:FuzzResolvConf ./noid:FuzzMessage
 
-.PHONY: build test race demo sim fuzz lint conformance bench bench-failover bench-throughput clean
+.PHONY: build test race demo sim fuzz lint conformance interop bench bench-failover bench-throughput clean
 
 build:
 	$(GO) build -o bin/ ./cmd/...
@@ -45,6 +46,17 @@ fuzz:
 
 conformance:
 	$(GO) run ./internal/conformance
+
+# Every scenario with every foreign stack, as root; writes interop/results.md.
+# What is missing is installed where apt-get is, else the page says what did not
+# run for want of it.
+interop:
+	@missing=$$(dpkg-query -W -f '$${Status} $${Package}\n' $$(cat interop/packages.txt) 2>/dev/null | sed -n 's/^install ok installed //p' | sort - interop/packages.txt | uniq -u); \
+	if [ -n "$$missing" ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
+	elif [ -n "$$missing" ]; then echo "missing:" $$missing; fi
+	INTEROP=1 $(GO) test ./interop -run '^TestInterop$$' -count=1 -timeout 30m -interop.bulk=$(BULK) -interop.results=results.md
+	@sed -n '/^[-|]/p' interop/results.md
 
 lint:
 	@out=$$(gofmt -l .); [ -z "$$out" ] || { echo "gofmt would change:"; echo "$$out"; exit 1; }

@@ -79,6 +79,21 @@ func (c *capture) close() error {
 	return err
 }
 
+// Sizes in a capture's file.
+const (
+	fileHeader   = 24
+	recordHeader = 16
+)
+
+// firstFrames cuts a capture after a number of frames.
+func firstFrames(file []byte, n int) []byte {
+	end := fileHeader
+	for ; n > 0 && end+recordHeader <= len(file); n-- {
+		end += recordHeader + int(binary.LittleEndian.Uint32(file[end+8:]))
+	}
+	return file[:min(end, len(file))]
+}
+
 func TestCapture(t *testing.T) {
 	c, err := newCapture(filepath.Join(t.TempDir(), "x", "y.pcap"))
 	if err != nil {
@@ -95,6 +110,9 @@ func TestCapture(t *testing.T) {
 	}
 	want := "\x4d\x3c\xb2\xa1\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x01\x00\x00\x00" +
 		"\x01\x00\x00\x00\x02\x00\x00\x00\x05\x00\x00\x00\x05\x00\x00\x00frame"
+	if two := append(got, got[fileHeader:]...); string(firstFrames(two, 1)) != want || len(firstFrames(two, 9)) != len(two) {
+		t.Error("the first frame cannot be cut off")
+	}
 	if string(got) != want || c.total != 2 || c.kept != 1 {
 		t.Errorf("the file is\n% x, want\n% x; %d of %d kept", got, want, c.kept, c.total)
 	}

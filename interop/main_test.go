@@ -152,7 +152,7 @@ func (c *column) keep(t *testing.T, sc scenario) {
 			err = os.MkdirAll(filepath.Dir(quirkFile(c.name, q.id)), 0o755)
 		}
 		if err == nil {
-			err = os.WriteFile(quirkFile(c.name, q.id), b, 0o644)
+			err = os.WriteFile(quirkFile(c.name, q.id), firstFrames(b, quirkFrames), 0o644)
 		}
 		if err != nil {
 			t.Error(err)

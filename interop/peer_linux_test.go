@@ -19,7 +19,7 @@ type linux struct{ program string }
 func (*linux) name() string        { return "linux" }
 func (*linux) paths() int          { return 2 }
 func (*linux) slow() time.Duration { return 4 }
-func (*linux) bulk() int           { return *bulkOctets / 8 }
+func (*linux) bulk() int           { return *bulkOctets / 16 }
 
 func (*linux) lacks() map[feature]string { return map[feature]string{} }
 
@@ -27,7 +27,7 @@ func (*linux) quirks() []quirk {
 	return []quirk{
 		{"settings", "", "runs with rto_min 300, rto_initial 500, hb_interval 1000, path_max_retrans 2 and plpmtud_probe_interval 5000, all in ms; without the last it finds no black hole of the path MTU, with it its data waits for half a minute"},
 		{"window", "", "announces a window of 106,496 octets unless its user sets a larger buffer; we send it no message larger than half of that"},
-		{"ecne", "ECN, from us", "repeats ECNE with each acknowledgement until CWR arrives, as RFC 4960 appendix A has it"},
+		{"ecne", "", "repeats ECNE with each acknowledgement until CWR arrives, as RFC 4960 appendix A has it"},
 	}
 }
 

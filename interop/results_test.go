@@ -80,6 +80,9 @@ func (r *results) render(rows []string) []byte {
 	return b.Bytes()
 }
 
+// quirkFrames is how many frames of a capture are kept to show a quirk.
+const quirkFrames = 120
+
 // quirkFile is where the capture that shows a quirk is kept.
 func quirkFile(peer, id string) string {
 	return filepath.Join("testdata", "quirks", peer+"-"+id+".pcap")

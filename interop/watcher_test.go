@@ -19,6 +19,8 @@ const (
 	chunkECNE         = 12
 	chunkCWR          = 13
 
+	chunkSHUTDOWNCOMPLETE = 14
+
 	chunkTypes = 16 // of those counted
 )
 
