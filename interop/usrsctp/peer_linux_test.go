@@ -3,6 +3,7 @@ package usrsctp
 import (
 	"flag"
 	"fmt"
+	"net/netip"
 	"strconv"
 	"strings"
 	"testing"
@@ -48,10 +49,13 @@ func newWorld(t *testing.T) *world {
 }
 
 // addrs are a host's IPv4 addresses, as commands have them.
-func addrs(h *testnet.Host) string {
+func addrs(h *testnet.Host) string { return addrsOf(h, netip.Addr.Is4) }
+
+// addrsOf are those of a host's addresses that are wanted.
+func addrsOf(h *testnet.Host, wanted func(netip.Addr) bool) string {
 	var list []string
 	for _, a := range h.Addrs() {
-		if a.Is4() {
+		if wanted(a) {
 			list = append(list, a.String())
 		}
 	}
@@ -311,6 +315,34 @@ func TestForgetfulListener(t *testing.T) {
 	b := batch{streams: 1, ppid: 1, size: 100, count: 10, seed: 1}
 	left.tell(b.String())
 	left.wantSums(expected(b)) // it still echoes
+}
+
+// IPv6 alone, and with IPv4: each address is a path.
+func TestFamilies(t *testing.T) {
+	for name, c := range map[string]struct {
+		wanted func(netip.Addr) bool
+		paths  int
+	}{
+		"IPv6": {netip.Addr.Is6, 2},
+		"both": {netip.Addr.IsValid, 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			left, right := start(t, w.left), start(t, w.right)
+			right.do("listen port=5000 udp=9899 from=%s", addrsOf(w.right, c.wanted))
+			left.do("dial to=%s port=5000 udp=9899 from=%s", addrsOf(w.right, c.wanted), addrsOf(w.left, c.wanted))
+			left.want("up ")
+			right.want("up ")
+			b := batch{streams: 3, ppid: 5, size: 1000, count: 100, seed: 3}
+			left.tell(b.String())
+			right.wantSums(expected(b))
+			for _, p := range []*process{left, right} {
+				if got := p.answers("paths", "path"); len(got) != c.paths {
+					t.Errorf("%s has the paths %q, want %d", p.name, got, c.paths)
+				}
+			}
+		})
+	}
 }
 
 // Messages that usrsctp delivers in pieces count once.
