@@ -183,7 +183,7 @@ var differences = []difference{
 		"a chunk of an extension that we have not, in a form that theirs takes or refuses", "both", "9260 3.2",
 		"Skip this chunk and continue processing, but report it in an ERROR chunk using the 'Unrecognized Chunk Type' error cause.",
 		func(q question, ours, theirs string) bool {
-			return q.established && q.has(theirChunks...) && (less(theirs, ours) || strings.HasPrefix(theirs, "ABORT{"))
+			return q.established && q.has(theirChunks...) && (less(without(theirs, "HEARTBEAT-ACK"), ours) || strings.HasPrefix(theirs, "ABORT{"))
 		},
 	},
 }
