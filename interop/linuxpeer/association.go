@@ -90,27 +90,31 @@ func (a *association) reasonOf(err error) string {
 	return "lost"
 }
 
-// arrived counts a piece, and sends the message back when that is the mode and
-// it is complete.
+// arrived counts a piece, once the message has been sent back, if that is the
+// mode and it is complete: what the sums tell is on its way.
 func (a *association) arrived(p piece) {
-	a.mu.Lock()
-	a.sums.Add(p.stream, p.ppid, p.data, p.last)
-	a.mu.Unlock()
-	if !a.peer.echo.Load() {
-		return
+	if a.peer.echo.Load() {
+		a.sendBack(p)
 	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.sums.Add(p.stream, p.ppid, p.data, p.last)
+}
+
+func (a *association) sendBack(p piece) {
 	whole := p.data
 	if !p.last || len(a.message) > 0 {
 		a.message = append(a.message, p.data...)
 		whole = a.message
 	}
-	if p.last {
-		a.oob = p.ancillary(a.oob)
-		if err := a.sock.send(whole, a.oob); err != nil {
-			a.say.line("error echo %v", err)
-		}
-		a.message = a.message[:0]
+	if !p.last {
+		return
 	}
+	a.oob = p.ancillary(a.oob)
+	if err := a.sock.send(whole, a.oob); err != nil {
+		a.say.line("error echo %v", err)
+	}
+	a.message = a.message[:0]
 }
 
 // notified tells an event. It returns how the association has ended, if it has.

@@ -84,7 +84,7 @@ func connect(nics []talk.NIC) error {
 	}
 	for _, l := range links {
 		if l.Attrs().Flags&net.FlagLoopback != 0 {
-			if err := netlink.LinkSetUp(l); err != nil {
+			if err := bringUpLoopback(l); err != nil {
 				return fmt.Errorf("lo: %w", err)
 			}
 		}
@@ -99,6 +99,15 @@ func connect(nics []talk.NIC) error {
 		}
 	}
 	return nil
+}
+
+// bringUpLoopback makes lo as a cable is. Of packets as long as lo takes
+// otherwise, SCTP's window of 106,496 octets has room for one, whose
+// acknowledgement is delayed for 200 ms. Of packets that lo is to segment, those
+// of SCTP over UDP are lost.
+func bringUpLoopback(lo netlink.Link) error {
+	const mtu = 1500
+	return errors.Join(netlink.LinkSetMTU(lo, mtu), netlink.LinkSetGSOMaxSize(lo, mtu), netlink.LinkSetUp(lo))
 }
 
 func plugIn(l netlink.Link, nic talk.NIC) error {
