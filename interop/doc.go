@@ -3,9 +3,18 @@
 //
 // A scenario (scenarios_*_test.go) is one conversation: who dials, what is
 // sent, what breaks, how it ends. It is written once, against the small seam of
-// peer.go. A peer is one file: how a foreign stack is started, and what it
+// peer_test.go. A peer is one file: how a foreign stack is started, and what it
 // lacks. Scenarios that need what a peer lacks are cells with a reason, never
 // empty.
+//
+// "make interop" plays all of them, as root. A part of them is played, from this
+// folder, by
+//
+//	INTEROP=1 go test -v -run 'TestInterop/usrsctp/failover' -interop.peers usrsctp
+//
+// Between us and a peer are two wires (world_test.go), whose frames are all
+// captured under bin/interop and dissected by tshark. -interop.quirks keeps the
+// beginnings of the captures to which a peer's notes refer.
 //
 // # The line protocol
 //
