@@ -12,7 +12,7 @@ ENGINE = ./sctpmh/internal/engine
 FUZZ = \
 	./sctpmh/internal/wire:FuzzPacket ./sctpmh/internal/wire:FuzzText \
 	./sctpmh/internal/engine:FuzzEndpoint ./sctpmh/internal/engine:FuzzAssoc ./sctpmh/internal/engine:FuzzPair \
-	./sctpmh/internal/addrwatch:FuzzMessages ./sctpmh/internal/udp:FuzzHint \
+	./sctpmh/internal/addrwatch:FuzzMessages ./sctpmh/internal/kernel:FuzzNotification ./sctpmh/internal/udp:FuzzHint \
 	./tcpemu:FuzzFrame ./tcpemu:FuzzSession ./internal/socks5:FuzzRequest \
 	./noid:FuzzHosts ./noid:FuzzResolvConf ./noid:FuzzMessage
 

@@ -21,6 +21,12 @@
 // at a third party: an address that never answers gets three small packets
 // and then silence.
 //
+// # Backends
+//
+// Config.Backend chooses what carries the associations: this package's own
+// engine in UDP, which needs no privileges, the same engine in IP itself, or the
+// SCTP of the Linux kernel. What users see is the same.
+//
 // # Concurrency
 //
 // All methods may be called from any goroutine. Each association has one
