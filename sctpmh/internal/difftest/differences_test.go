@@ -124,6 +124,12 @@ var differences = []difference{
 			return !q.established && ours == "ABORT" && theirs == silence && q.has(theirChunks...)
 		},
 	}, {
+		"a SHUTDOWN ACK behind a SHUTDOWN COMPLETE out of the blue", "ours", "9260 8.4",
+		"If the packet contains a SHUTDOWN ACK chunk, the receiver SHOULD respond to the sender of the OOTB packet with a SHUTDOWN COMPLETE chunk.",
+		func(q question, ours, theirs string) bool {
+			return !q.established && ours == "SHUTDOWN-COMPLETE" && theirs == silence && q.has(wire.TypeShutdownComplete)
+		},
+	}, {
 		"a SHUTDOWN ACK with a wrong tag", "ours", "9260 8.5",
 		"If the received Verification Tag value does not match the receiver's own tag value, the receiver MUST silently discard the packet and MUST NOT process it any further, except for those cases listed in Section 8.5.1 below.",
 		func(q question, ours, theirs string) bool {
