@@ -73,7 +73,7 @@ func (a *association) run() {
 	close(a.done)
 }
 
-// reasonOf names an end that no notification has told.
+// reasonOf names an end by the error of the socket.
 func (a *association) reasonOf(err error) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -150,29 +150,24 @@ func (a *association) changed(b []byte) (reason string) {
 		a.say.line("restart")
 	case sctp.SCTP_SHUTDOWN_COMP:
 		return "shutdown"
-	case sctp.SCTP_CANT_STR_ASSOC:
+	case sctp.SCTP_CANT_STR_ASSOC, sctp.SCTP_COMM_LOST:
 		return a.failure()
-	case sctp.SCTP_COMM_LOST:
-		if len(b) > size { // what follows is the peer's ABORT chunk
-			return "abort"
-		}
-		return "lost"
 	}
 	return ""
 }
 
-// failure says why no association came about. The notification does not: an
-// ABORT without a cause looks there like silence.
+// failure says why the association failed. The notification does not: an ABORT
+// without a cause looks there like silence.
 func (a *association) failure() string {
 	var number int
 	err := a.sock.control(func(fd int) (err error) {
 		number, err = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
 		return err
 	})
-	if err == nil && unix.Errno(number) == unix.ECONNREFUSED {
-		return "refused"
+	if err != nil {
+		return a.reasonOf(err)
 	}
-	return "lost"
+	return a.reasonOf(unix.Errno(number))
 }
 
 // tellSums says what came.

@@ -287,9 +287,16 @@ func TestGuestsOverNetworks(t *testing.T) {
 	cables[0].cut.Store(false)
 	left.want("@ addr addr=10.1.0.2 state=active")
 
-	// A peer that has lost everything begins anew.
+	// A peer that has lost everything begins anew, before the other one asks
+	// for what it knows no more and gets an ABORT.
+	for _, c := range cables {
+		c.cut.Store(true)
+	}
 	left.ask("forget")
 	left.ask(dialRight)
+	for _, c := range cables {
+		c.cut.Store(false)
+	}
 	left.want("@ up")
 	right.want("@ restart")
 	left.ask("shutdown")
