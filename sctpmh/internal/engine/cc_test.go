@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"math"
 	"testing"
 	"time"
 )
@@ -168,6 +169,18 @@ func TestCubicShape(t *testing.T) {
 	c.wantWindow("after K", 997, 1003)
 	at(2 * k)
 	c.wantWindow("after 2 K", 1290, 1310) // 1000 + 300
+}
+
+// RFC 9438 section 4.7: a window that has come back to within a packet of its
+// former height gives nothing away; one that has not does.
+func TestFastConvergence(t *testing.T) {
+	for cwnd, want := range map[int]float64{100*ccMTU - 1: 99.999, 99*ccMTU + 1: 99.001, 99 * ccMTU: 84.15, 80 * ccMTU: 68} {
+		c := cubic{wMax: 100}
+		c.reduced(1e9, cwnd, cwnd*7/10, ccMTU)
+		if math.Abs(c.wMax-want) > 0.001 {
+			t.Errorf("lost at %d octets: W_max %.3f, want %.3f", cwnd, c.wMax, want)
+		}
+	}
 }
 
 // Time in which the window is not used up does not count.

@@ -39,12 +39,13 @@ func (c *cubic) begin(now Time, wMax, cwnd, mtu int) {
 
 // reduced notes a reduction from cwnd to ssthresh octets. With fast
 // convergence (section 4.7) a window that did not reach its former height
-// gives way to others.
+// gives way to others. Windows are whole packets there: one that is on the
+// plateau, less than a packet below, has reached it.
 func (c *cubic) reduced(now Time, cwnd, ssthresh, mtu int) {
 	w, former := float64(cwnd)/float64(mtu), c.wMax
 	c.cwndPrev = w
 	c.begin(now, cwnd, ssthresh, mtu)
-	if w < former {
+	if w <= former-1 {
 		c.wMax = w * (1 + cubicBeta) / 2
 		c.k = math.Cbrt(max(0, c.wMax-float64(ssthresh)/float64(mtu)) / cubicC)
 	}
