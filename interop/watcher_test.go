@@ -38,8 +38,7 @@ type watcher struct {
 // counts are indexed by wire and direction.
 type counts struct {
 	chunks [2][2][chunkTypes]int
-	marked [2][2]int             // packets with CE
-	lost   [2][2][chunkTypes]int // chunks that a rule took
+	marked [2][2]int // packets with CE
 
 	data   [2]time.Time     // when DATA last passed, by direction
 	stalls [2]time.Duration // longest time between two DATA
@@ -66,22 +65,6 @@ func (w *watcher) measure() {
 	w.mu.Lock()
 	w.counts.stalls = [2]time.Duration{}
 	w.mu.Unlock()
-}
-
-// lost notes a frame that goes no further.
-func (w *watcher) lost(wire, d int, frame []byte) {
-	packet, _, ok := sctpPacket(frame)
-	if !ok {
-		return
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for typ := range chunks(packet) {
-		if typ < chunkTypes {
-			w.counts.lost[wire][d][typ]++
-		}
-	}
-	w.tell()
 }
 
 // tell wakes those who await. w.mu is held.
@@ -181,6 +164,20 @@ func chunks(packet []byte) func(func(byte) bool) {
 			b = b[min((length+3)&^3, len(b)):]
 		}
 	}
+}
+
+// aborting reports whether a frame has an ABORT chunk.
+func aborting(frame []byte) bool {
+	packet, _, ok := sctpPacket(frame)
+	if !ok {
+		return false
+	}
+	for typ := range chunks(packet) {
+		if typ == chunkABORT {
+			return true
+		}
+	}
+	return false
 }
 
 func TestWatcher(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 // A rule is what a wire does to frames. The zero value passes all of them.
 type rule struct {
 	cut   bool          // all vanish, without a sign
+	crash bool          // ours with ABORT vanish: who crashes says nothing
 	delay time.Duration // one way
 	loss  [2]float64    // share that vanishes, by direction; address resolution is spared
 	mark  [2]float64    // share of the packets that can tell of congestion that is told to, by direction
@@ -106,7 +107,6 @@ func (w *wire) carry(d int) {
 			w.ports.leave(frame)
 		}
 		if !r.admits(d, frame, rng) {
-			w.watcher.lost(w.number, d, frame)
 			continue
 		}
 		if r.delay == 0 && queued.Load() == 0 {
@@ -118,7 +118,6 @@ func (w *wire) carry(d int) {
 		case queue <- parcel{time.Now().Add(r.delay), append([]byte(nil), frame...)}:
 		default:
 			queued.Add(-1)
-			w.watcher.lost(w.number, d, frame)
 		}
 	}
 }
@@ -146,7 +145,7 @@ func (w *wire) give(d int, frame []byte) {
 
 // admits decides what becomes of a frame, which it may mark.
 func (r *rule) admits(d int, frame []byte, rng *rand.Rand) bool {
-	if r.cut {
+	if r.cut || r.crash && d == toPeer && aborting(frame) {
 		return false
 	}
 	chance := rng.Float64() // taken from each, so that a frame's fate does not hang on the others' kind
@@ -196,6 +195,8 @@ func TestRule(t *testing.T) {
 		{"loss", rule{loss: [2]float64{0.1, 0}, seed: 1}, toPeer, packet(100), 850, 950},
 		{"loss the other way", rule{loss: [2]float64{0.1, 0}, seed: 1}, toUs, packet(100), 1000, 1000},
 		{"loss of address resolution", rule{loss: both(0.9)}, toPeer, arp, 1000, 1000},
+		{"crash", rule{crash: true}, toPeer, sctpFrame(chunkDATA, chunkABORT), 0, 0},
+		{"crash, and other packets", rule{crash: true}, toPeer, sctpFrame(chunkDATA), 1000, 1000},
 		{"too long", rule{mtu: both(1400)}, toUs, packet(1401), 0, 0},
 		{"not too long", rule{mtu: both(1400)}, toUs, packet(1400), 1000, 1000},
 	} {
