@@ -53,7 +53,7 @@ type driver interface {
 	permit([]netip.Addr)
 	setPrimary(Pair) bool
 	abort(reason string)
-	payload() int // octets of the largest message that fits a packet
+	payload() int // see MaxPayload
 	paths() ([]PathInfo, bool)
 	stats() (Stats, bool)
 }
@@ -144,8 +144,10 @@ func (a *Assoc) Peer() Peer {
 	return a.peer
 }
 
-// MaxPayload is the size in octets of the largest message that fits one
-// packet of the path in use. It changes with the path.
+// MaxPayload is the size in octets of the messages that bulk is best sent in:
+// the largest that fits one packet of the path in use, with which it changes.
+// Over the kernel, which takes each message with a system call, it is that of
+// some packets.
 func (a *Assoc) MaxPayload() int { return a.driver.payload() }
 
 // Paths returns the paths as they are now, or as they were at the end.

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -27,8 +26,7 @@ type kernelDriver struct {
 	ctx      context.Context // ends with the association
 	cancel   context.CancelFunc
 
-	size  atomic.Int64 // octets of a message that fits a packet
-	inUse pathInUse    // owned by receive once it runs
+	inUse pathInUse // owned by receive once it runs
 
 	mu    sync.Mutex // leaf; guards what follows
 	cause *kernelEnd // of an abort from here
@@ -96,9 +94,6 @@ func (d *kernelDriver) look() {
 	}
 	if now == nil {
 		return // it is over; Recv says why
-	}
-	if n := d.conn.MaxPayload(); n > 0 {
-		d.size.Store(int64(n))
 	}
 	if d.inUse.addr.IsValid() && d.inUse.addr != now.Addr {
 		d.assoc.addFailover(Failover{
@@ -225,7 +220,11 @@ func (d *kernelDriver) abort(reason string) {
 	d.end(&engine.AbortError{Code: wire.CauseUserAbort, Reason: reason}, reason)
 }
 
-func (d *kernelDriver) payload() int { return int(d.size.Load()) }
+// kernelPayload is some packets' worth: each message costs a system call, and
+// the kernel cuts it to size. Twice as much would be felt by other streams.
+const kernelPayload = 16 << 10
+
+func (d *kernelDriver) payload() int { return min(kernelPayload, d.conn.MaxMessage()) }
 
 // ended reports whether what the kernel knows is gone.
 func (d *kernelDriver) ended() bool { return d.ctx.Err() != nil }

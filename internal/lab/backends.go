@@ -48,7 +48,8 @@ func (b Backends) transport(own string) string {
 
 // prepare opens the kernel's UDP port for SCTP where it is needed, and has
 // devices carry packets as cables do: trains of them stay in one piece between
-// namespaces otherwise, and Linux 6.1 dies of one that reaches its SCTP in UDP.
+// namespaces otherwise. Linux 6.1 dies of one that reaches its SCTP in UDP, and
+// loses those that its SCTP sends in UDP itself.
 func (b Backends) prepare(l *Lab) error {
 	for _, end := range []struct {
 		host    *testnet.Host
@@ -74,7 +75,8 @@ func segmentEarly() error {
 		return err
 	}
 	for _, l := range links {
-		if err := netlink.LinkSetGSOMaxSegs(l, 1); err != nil {
+		err := errors.Join(netlink.LinkSetGSOMaxSegs(l, 1), netlink.LinkSetGSOMaxSize(l, l.Attrs().MTU))
+		if err != nil {
 			return err
 		}
 	}
