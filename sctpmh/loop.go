@@ -74,8 +74,11 @@ func (l *loop) run() {
 		select {
 		case <-l.inbox.filled:
 			l.arrived = l.inbox.take(l.arrived[:0])
-			for _, in := range l.arrived {
+			for i, in := range l.arrived {
 				l.receive(in)
+				if i%2 == 1 {
+					l.transmit(l.stack.now()) // an acknowledgement is due, see receive
+				}
 			}
 			clear(l.arrived) // they are the pool's again
 		case f := <-l.command:
@@ -89,6 +92,11 @@ func (l *loop) run() {
 	}
 }
 
+// receive handles the packets that came in one piece. "An acknowledgement
+// SHOULD be generated for at least every second packet" (RFC 9260 section 6.2):
+// other stacks grow their window by a packet for each, however much it
+// acknowledges. A train of packets in one piece is from a sender who counts
+// octets.
 func (l *loop) receive(in arrival) {
 	now := l.stack.now()
 	on := engine.Pair{Local: in.local, Remote: in.batch.Src}
