@@ -17,6 +17,7 @@ import (
 type linux struct{ program string }
 
 func (*linux) name() string        { return "linux" }
+func (*linux) native() bool        { return false }
 func (*linux) paths() int          { return 2 }
 func (*linux) slow() time.Duration { return 4 }
 func (*linux) bulk() int           { return *bulkOctets / 16 }
@@ -57,6 +58,14 @@ func kernelVersion() (string, error) {
 	}
 	return filepath.Base(found[len(found)-1]) + ", in qemu without KVM", nil
 }
+
+// linuxNative is the same without UDP: SCTP as protocol 132 of IP.
+type linuxNative struct{ linux }
+
+func (*linuxNative) name() string    { return "linux-native" }
+func (*linuxNative) native() bool    { return true }
+func (*linuxNative) bulk() int       { return *bulkOctets / 64 }
+func (*linuxNative) quirks() []quirk { return nil } // those of linux
 
 // settings have the kernel find a dead path in seconds and the MTU of one at
 // all.

@@ -15,6 +15,7 @@ import (
 type pion struct{ program string }
 
 func (*pion) name() string        { return "pion" }
+func (*pion) native() bool        { return false }
 func (*pion) paths() int          { return 1 }
 func (*pion) slow() time.Duration { return 1 }
 func (*pion) bulk() int           { return *bulkOctets }

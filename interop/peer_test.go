@@ -16,6 +16,9 @@ type stack interface {
 	// The error says what is missing.
 	prepare(ctx context.Context) (version string, err error)
 
+	// native reports whether it is spoken to in IP itself, not in UDP.
+	native() bool
+
 	// paths is how many of the world's wires it can use.
 	paths() int
 
@@ -57,5 +60,5 @@ const (
 
 // stacks are all of them, in the order of the columns.
 func stacks() []stack {
-	return []stack{new(linux), new(usrsctpStack), new(pion)}
+	return []stack{new(linux), new(linuxNative), new(usrsctpStack), new(pion)}
 }

@@ -15,6 +15,7 @@ import (
 type usrsctpStack struct{ program string }
 
 func (*usrsctpStack) name() string        { return "usrsctp" }
+func (*usrsctpStack) native() bool        { return false }
 func (*usrsctpStack) paths() int          { return 2 }
 func (*usrsctpStack) slow() time.Duration { return 1 }
 func (*usrsctpStack) bulk() int           { return *bulkOctets }

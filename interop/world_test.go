@@ -99,7 +99,7 @@ func (w *world) build(ctx context.Context) (err error) {
 
 // command is a listen or dial of the peer's.
 func (w *world) command(verb string) string {
-	text := fmt.Sprintf("%s port=%d udp=%d from=%s", verb, sctpPort, sctpOverUDP, list(w.theirs()))
+	text := fmt.Sprintf("%s port=%d udp=%d from=%s", verb, sctpPort, w.udpPort(), list(w.theirs()))
 	if verb == "dial" {
 		text += " to=" + list(w.ours())
 	}
@@ -115,14 +115,22 @@ func list(addrs []netip.AddrPort) string {
 }
 
 // ours are our addresses, as many as the peer can do with.
-func (w *world) ours() []netip.AddrPort { return withPort(ourAddrs[:w.stack.paths()]) }
+func (w *world) ours() []netip.AddrPort { return withPort(ourAddrs[:w.stack.paths()], w.udpPort()) }
 
 // theirs are the peer's addresses.
-func (w *world) theirs() []netip.AddrPort { return withPort(peerAddrs[:w.stack.paths()]) }
+func (w *world) theirs() []netip.AddrPort { return withPort(peerAddrs[:w.stack.paths()], w.udpPort()) }
 
-func withPort(addrs []netip.Addr) (out []netip.AddrPort) {
+// udpPort is that of either end, 0 without UDP.
+func (w *world) udpPort() uint16 {
+	if w.stack.native() {
+		return 0
+	}
+	return sctpOverUDP
+}
+
+func withPort(addrs []netip.Addr, port uint16) (out []netip.AddrPort) {
 	for _, a := range addrs {
-		out = append(out, netip.AddrPortFrom(a, sctpOverUDP))
+		out = append(out, netip.AddrPortFrom(a, port))
 	}
 	return out
 }
@@ -137,7 +145,11 @@ func (w *world) lay(r rule) {
 // listen opens our end.
 func (w *world) listen() (e *sctpmh.Endpoint, err error) {
 	err = w.us.Do(func() error {
-		e, err = sctpmh.Listen(w.ours(), &sctpmh.Config{Port: sctpPort, ListAddresses: true, RTOMin: rtoMin, HeartbeatInterval: heartbeat})
+		cfg := sctpmh.Config{Port: sctpPort, ListAddresses: true, RTOMin: rtoMin, HeartbeatInterval: heartbeat}
+		if w.stack.native() {
+			cfg.Backend = sctpmh.Raw
+		}
+		e, err = sctpmh.Listen(w.ours(), &cfg)
 		return err
 	})
 	return e, err
