@@ -112,16 +112,17 @@ func (t *trial) arrived(now time.Time, n int) {
 
 // send sends the load.
 func (t *trial) send() {
-	size, pace := t.load.size, (<-chan time.Time)(nil)
-	if size == 0 {
-		size = t.client.bulk()
-	}
+	var pace <-chan time.Time
 	if t.load.every > 0 {
 		tick := time.NewTicker(t.load.every)
 		defer tick.Stop()
 		pace = tick.C
 	}
 	for t.ctx.Err() == nil {
+		size := t.load.size
+		if size == 0 {
+			size = t.client.bulk() // which grows when the path turns out to carry more
+		}
 		if err := t.client.send(t.ctx, make([]byte, size)); err != nil {
 			t.fail(err)
 			return
