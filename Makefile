@@ -56,6 +56,7 @@ interop:
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
 	elif [ -n "$$missing" ]; then echo "missing:" $$missing; fi
 	INTEROP=1 $(GO) test ./interop -run '^TestInterop$$' -count=1 -timeout 30m -interop.bulk=$(BULK) -interop.results=results.md
+	INTEROP=1 $(GO) test ./sctpmh/internal/kernel ./sctpmh/internal/difftest ./interop/usrsctp -count=1 -p 1 -timeout 10m
 	@sed -n '/^[-|]/p' interop/results.md
 
 lint:

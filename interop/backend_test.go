@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"path/filepath"
 	"strings"
@@ -13,17 +15,70 @@ import (
 	"github.com/sctpmh/mh/interop/vm"
 )
 
-const module = "github.com/sctpmh/mh/"
+// A backend is the kernel's SCTP below our own programs and tests, in a guest:
+// at both ends, and at either against our own engine.
+type backend struct {
+	notes map[string]map[string]string // by row and pair
+}
 
-// kernelPairs are the kernel's SCTP at both ends, and at either against our
-// own.
-var kernelPairs = []string{"kernel,kernel", "kernel,udp", "udp,kernel"}
+// pairs are the columns: what carries associations at either end, the dialler's
+// first.
+var pairs = []string{"kernel,kernel", "kernel,udp", "udp,kernel"}
 
-// guest boots a machine in which our programs and tests run on the kernel's
-// SCTP. Its Go programs share one slow processor, emulated.
-func guest(t *testing.T, programs, tests []string) *vm.VM {
+// backendRows are what runs.
+var backendRows = []struct {
+	name            string
+	programs, tests []string
+	run             func(t *testing.T, v *vm.VM, pair string) string
+}{
+	{"all tests of tcpemu, nettest.TestConn among them", nil, []string{"tcpemu"}, runEmulation},
+	{"the download of mh demo, two failovers in it", []string{"cmd/mh", "cmd/mh-gw", "cmd/mh-socks"}, nil, runDemo},
+}
+
+// fill runs all.
+func (b *backend) fill(t *testing.T, missing error) {
+	b.notes = make(map[string]map[string]string)
+	for _, row := range backendRows {
+		b.notes[row.name] = make(map[string]string)
+		if missing != nil {
+			for _, pair := range pairs {
+				b.notes[row.name][pair] = "not run: " + missing.Error()
+			}
+			continue
+		}
+		v := boot(t, row.programs, row.tests)
+		for _, pair := range pairs {
+			b.notes[row.name][pair] = "**failed**"
+			t.Run(row.name+"/"+pair, func(t *testing.T) { b.notes[row.name][pair] = row.run(t, v, pair) })
+		}
+	}
+}
+
+// render writes the table.
+func (b *backend) render(w io.Writer) {
+	fmt.Fprint(w, "\n## The kernel's SCTP as our backend\n\nIn a virtual machine: what carries associations at the dialler and at the listener.\n\n| |")
+	for _, pair := range pairs {
+		fmt.Fprintf(w, " %s |", pair)
+	}
+	fmt.Fprint(w, "\n|", strings.Repeat(" --- |", len(pairs)+1), "\n")
+	for _, row := range backendRows {
+		fmt.Fprintf(w, "| %s |", row.name)
+		for _, pair := range pairs {
+			note := b.notes[row.name][pair]
+			if note == "" {
+				note = "not run: the run ended before"
+			}
+			fmt.Fprintf(w, " %s |", note)
+		}
+		fmt.Fprintln(w)
+	}
+}
+
+// boot starts a guest in which our programs and tests can run. Its emulated
+// processors are slow.
+func boot(t *testing.T, programs, tests []string) *vm.VM {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), prepareTime)
 	defer cancel()
 	c := vm.Config{
 		Modules: append([]string{"sctp"}, vm.TestnetModules...),
@@ -33,19 +88,18 @@ func guest(t *testing.T, programs, tests []string) *vm.VM {
 		CPUs:    2,
 	}
 	dir := t.TempDir()
-	for _, p := range programs {
-		file := filepath.Join(dir, filepath.Base(p))
-		if err := vm.Build(ctx, module+p, file); err != nil {
+	add := func(pkg, suffix string, build func(context.Context, string, string) error) {
+		name := filepath.Base(pkg) + suffix
+		c.Files[name] = filepath.Join(dir, name)
+		if err := build(ctx, "github.com/sctpmh/mh/"+pkg, c.Files[name]); err != nil {
 			t.Fatal(err)
 		}
-		c.Files[filepath.Base(p)] = file
+	}
+	for _, p := range programs {
+		add(p, "", vm.Build)
 	}
 	for _, p := range tests {
-		file := filepath.Join(dir, filepath.Base(p)+".test")
-		if err := vm.BuildTest(ctx, module+p, file); err != nil {
-			t.Fatal(err)
-		}
-		c.Files[filepath.Base(p)+".test"] = file
+		add(p, ".test", vm.BuildTest)
 	}
 	v, err := vm.Start(ctx, c)
 	if err != nil {
@@ -61,52 +115,52 @@ func run(t *testing.T, v *vm.VM, args ...string) (string, error) {
 	var stderr bytes.Buffer
 	p, err := v.Start(vm.Program{Args: args, Stderr: &stderr, Env: []string{"CI=true"}})
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
-	stop := time.AfterFunc(3*time.Minute, func() { _ = p.Kill() })
-	defer stop.Stop()
-	out, _ := io.ReadAll(p)
-	err = p.Wait()
-	return string(out) + stderr.String(), err
+	limit := time.AfterFunc(programTime, func() { _ = p.Kill() })
+	defer limit.Stop()
+	out, readErr := io.ReadAll(p)
+	return string(out) + stderr.String(), errors.Join(readErr, p.Wait())
 }
 
-// TestGuestTCPEmulation is the whole of tcpemu's tests, with
-// golang.org/x/net/nettest.TestConn among them, over the kernel's SCTP.
-func TestGuestTCPEmulation(t *testing.T) {
-	v := guest(t, nil, []string{"tcpemu"})
-	for _, pair := range kernelPairs {
-		t.Run(pair, func(t *testing.T) {
-			start := time.Now()
-			out, err := run(t, v, "/tcpemu.test", "-test.v", "-backends", pair)
-			t.Logf("%d tests passed in %v", strings.Count(out, "--- PASS"), time.Since(start).Round(time.Millisecond))
-			if err != nil {
-				t.Fatalf("%v\n%s", err, out)
-			}
-		})
+// programTime bounds a program in a guest: tcpemu's tests take 10 s here, and
+// ten times that there.
+const programTime = 4 * time.Minute
+
+func runEmulation(t *testing.T, v *vm.VM, pair string) string {
+	start := time.Now()
+	out, err := run(t, v, "/tcpemu.test", "-test.v", "-backends", pair)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
 	}
+	return fmt.Sprintf("%d passed in %s", strings.Count(out, "\n--- PASS"), seconds(time.Since(start)))
 }
 
-// TestGuestDemo is the download of "mh demo", whose two failovers may stop it
-// for 300 ms each.
-func TestGuestDemo(t *testing.T) {
-	v := guest(t, []string{"cmd/mh", "cmd/mh-gw", "cmd/mh-socks"}, nil)
-	for _, pair := range kernelPairs {
-		t.Run(pair, func(t *testing.T) {
-			out, err := run(t, v, "/mh", "demo", "--json", "--size", "20", "--backend", pair)
-			var verdict struct {
-				OK             bool `json:"ok"`
-				HashEqual      bool `json:"hash_equal"`
-				LongestStallMS int  `json:"longest_stall_ms"`
-				Failovers      int  `json:"failovers"`
-			}
-			line := out[strings.LastIndexByte(strings.TrimSpace(out), '\n')+1:]
-			if jerr := json.Unmarshal([]byte(line), &verdict); err != nil || jerr != nil {
-				t.Fatalf("%v, %v\n%s", err, jerr, out)
-			}
-			t.Logf("longest stall %d ms, %d failovers", verdict.LongestStallMS, verdict.Failovers)
-			if !verdict.OK || !verdict.HashEqual || verdict.LongestStallMS > 300 {
-				t.Errorf("%+v\n%s", verdict, out)
-			}
-		})
+// longestStall is how long the kernel's failover may stop a download.
+const longestStall = 300
+
+func runDemo(t *testing.T, v *vm.VM, pair string) string {
+	out, err := run(t, v, "/mh", "demo", "--json", "--size", "20", "--backend", pair)
+	var verdict struct {
+		OK             bool `json:"ok"`
+		HashEqual      bool `json:"hash_equal"`
+		LongestStallMS int  `json:"longest_stall_ms"`
+		Failovers      int  `json:"failovers"`
 	}
+	last := out[strings.LastIndexByte(strings.TrimSpace(out), '\n')+1:]
+	if jerr := json.Unmarshal([]byte(last), &verdict); err != nil || jerr != nil {
+		t.Fatalf("%v, %v\n%s", err, jerr, out)
+	}
+	if !verdict.OK || !verdict.HashEqual || verdict.LongestStallMS > longestStall {
+		t.Errorf("%+v, stalls may last %d ms\n%s", verdict, longestStall, out)
+	}
+	return fmt.Sprintf("hash equal, %d failovers, longest stall %d ms", verdict.Failovers, verdict.LongestStallMS)
+}
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.0f s", d.Seconds()) }
+
+// guests says what is missing for guests to run.
+func guests(ctx context.Context) error {
+	_, err := new(linux).prepare(ctx)
+	return err
 }

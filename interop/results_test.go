@@ -34,6 +34,7 @@ type quirk struct {
 type results struct {
 	facts   []string // the date and what it ran on
 	columns []*column
+	backend backend
 }
 
 // render writes the page; the same results give the same page.
@@ -62,6 +63,7 @@ func (r *results) render(rows []string) []byte {
 		}
 		fmt.Fprintln(&b)
 	}
+	r.backend.render(&b)
 	fmt.Fprint(&b, "\n## Notes\n\n")
 	notes := 0
 	for _, c := range r.columns {
