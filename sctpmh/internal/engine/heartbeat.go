@@ -183,11 +183,12 @@ func (a *Assoc) handleHeartbeat(on Pair, p *path, c wire.Chunk) {
 	}
 }
 
+// answerHeartbeat answers each HEARTBEAT of a packet, all in one packet, which
+// is no larger.
 func (a *Assoc) answerHeartbeat(on Pair, c wire.Chunk) {
-	if p, _, ok := wire.NextParam(c.Value); !ok || p.Type != wire.ParamHeartbeatInfo || a.rx.answered {
+	if p, _, ok := wire.NextParam(c.Value); !ok || p.Type != wire.ParamHeartbeatInfo {
 		return
 	}
-	a.rx.answered = true
 	a.reply(on, func(b []byte) []byte {
 		return wire.AppendChunk(b, wire.TypeHeartbeatAck, 0, c.Value)
 	})

@@ -7,7 +7,6 @@ type rxState struct {
 	marked    bool   // the network signals congestion
 	data      bool   // at least one DATA chunk
 	immediate bool   // the SACK must not wait
-	answered  bool   // a HEARTBEAT was answered: one is enough
 	mute      bool   // it has an ABORT and must not be answered (section 9.1)
 	replied   bool   // the last of Assoc.replies answers this packet
 	errors    []byte // causes for the one ERROR chunk that answers the packet

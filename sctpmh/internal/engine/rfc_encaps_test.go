@@ -101,7 +101,7 @@ func TestRFC9260HostNameInInitAck(t *testing.T) {
 	}
 }
 
-// 12.4: what answers the chunks of one packet shares one packet.
+// 12.4, 8.3: what answers the chunks of one packet shares one packet; each HEARTBEAT is answered.
 //
 //rfc:9260 12.4-2
 func TestRFC9260AnswersShareAPacket(t *testing.T) {
@@ -111,7 +111,7 @@ func TestRFC9260AnswersShareAPacket(t *testing.T) {
 		stray         = "DATA{flags=BE tsn=100 sid=900 ssn=0 ppid=0 data=6869}"
 	)
 	for chunks, want := range map[string][]string{
-		beat + beat:                      {"HEARTBEAT-ACK"},
+		beat + beat:                      {"HEARTBEAT-ACK", "HEARTBEAT-ACK"},
 		beat + unknown:                   {"HEARTBEAT-ACK", "ERROR"},
 		unknown + beat:                   {"HEARTBEAT-ACK", "ERROR"},
 		unknown + data + beat:            {"HEARTBEAT-ACK", "ERROR", "SACK"},
