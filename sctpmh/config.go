@@ -23,7 +23,7 @@ type Config struct {
 	MaxStreams uint16
 
 	// ReceiveBuffer is the window announced to a peer, in octets for each
-	// association. Default 4 MiB.
+	// association. Default 4 MiB, over the kernel 1 MiB.
 	ReceiveBuffer int
 
 	// SendBuffer is how many octets of an association wait for the peer
@@ -39,7 +39,8 @@ type Config struct {
 	Adaptation uint32
 
 	// ListAddresses has INIT and INIT ACK name the local addresses. A peer
-	// behind a name learns them from the DNS instead.
+	// behind a name learns them from the DNS instead. The kernel always names
+	// them.
 	ListAddresses bool
 
 	// HeartbeatInterval is the idle time after which a path is probed.

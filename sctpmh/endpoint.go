@@ -3,6 +3,7 @@ package sctpmh
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"sync"
@@ -40,6 +41,13 @@ type stack interface {
 func Listen(local []netip.AddrPort, cfg *Config) (*Endpoint, error) {
 	if len(local) == 0 {
 		return nil, errors.New("listen: no local address: name one, or bring a link up")
+	}
+	local = slices.Clone(local)
+	for i, l := range local {
+		if !l.Addr().IsValid() || l.Addr().IsUnspecified() {
+			return nil, fmt.Errorf("listen on %v: a path needs a concrete local address", l)
+		}
+		local[i] = netip.AddrPortFrom(l.Addr().Unmap(), l.Port())
 	}
 	e := &Endpoint{
 		cfg:     cfg.withDefaults(),

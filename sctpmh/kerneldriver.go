@@ -6,7 +6,9 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -26,18 +28,14 @@ type kernelDriver struct {
 	ctx      context.Context // ends with the association
 	cancel   context.CancelFunc
 
-	inUse pathInUse // owned by receive once it runs
+	inUse     pathInUse     // owned by receive once it runs
+	failovers atomic.Uint64 // counted by receive
+	unsent    atomic.Bool   // a message that was queued could not be sent
 
-	mu    sync.Mutex // leaf; guards what follows
-	cause *kernelEnd // of an abort from here
-}
-
-// kernelEnd is why an association was aborted here, and what the kernel knew
-// of it then.
-type kernelEnd struct {
-	reason error
-	last   []PathInfo
-	counts Stats
+	mu     sync.Mutex // leaf; guards what follows
+	reason error      // of an abort from here
+	last   []PathInfo // the latest that is known
+	counts Stats      // and the counters then
 }
 
 // pathInUse is the path that data takes, as far as the kernel tells.
@@ -50,16 +48,34 @@ type pathInUse struct {
 func (d *kernelDriver) receive() {
 	for {
 		m, e, err := d.conn.Recv(d.ctx)
-		if err != nil {
+		switch {
+		case err != nil:
 			d.finish(err)
 			return
+		case e.Kind != kernel.NoEvent:
+			d.handle(e)
+		default:
+			d.give(Message{Stream: m.Stream, PPID: m.PPID, Unordered: m.Unordered, Data: m.Data})
 		}
-		if e.Kind == kernel.NoEvent {
-			// What does not fit stays in the kernel and closes the peer's window.
-			_, _ = d.assoc.ready.put(d.ctx, Message{Stream: m.Stream, PPID: m.PPID, Unordered: m.Unordered, Data: m.Data})
-			continue
+	}
+}
+
+// checkInterval is how often a driver looks at its association while its user
+// does not read: nobody hears then what the kernel has to say.
+const checkInterval = 100 * time.Millisecond
+
+// give passes a message to the users and waits for room: what does not fit
+// stays in the kernel and closes the peer's window. Once the association is over
+// the rest, bounded by the window, is theirs at once.
+func (d *kernelDriver) give(m Message) {
+	for ok, _, err := d.assoc.ready.tryPut(m); !ok && err == nil; ok, _, err = d.assoc.ready.tryPut(m) {
+		if !d.conn.Check() {
+			d.assoc.ready.force(m)
+			return
 		}
-		d.handle(e)
+		ctx, cancel := context.WithTimeout(d.ctx, checkInterval)
+		_ = d.assoc.ready.await(ctx, func() bool { return d.assoc.ready.octets < d.assoc.ready.limit })
+		cancel()
 	}
 }
 
@@ -73,6 +89,7 @@ func (d *kernelDriver) handle(e kernel.Event) {
 	case kernel.Restarted:
 		// The kernel carries on with the peer's new self. What was under way is
 		// lost, and who the peer is now has to be found out again.
+		d.stack.ep.cfg.Logger.Warn("association lost: the peer restarted", "peer", d.conn.Peer().Handshake, "association", d.assoc.id)
 		d.end(&engine.AbortError{Remote: true, Restart: true, Reason: "the peer restarted"}, "restarted")
 	case kernel.SendFailed:
 		if d.conn.Err() != nil {
@@ -86,29 +103,51 @@ func (d *kernelDriver) handle(e kernel.Event) {
 // look finds out which path data takes, and notes when it has moved.
 func (d *kernelDriver) look() {
 	paths := d.conn.Paths()
-	var now *kernel.Path
-	for i, p := range paths {
-		if now == nil || better(p, *now) {
-			now = &paths[i]
-		}
-	}
-	if now == nil {
+	use := inUse(paths)
+	if use < 0 {
 		return // it is over; Recv says why
 	}
+	now := paths[use]
 	if d.inUse.addr.IsValid() && d.inUse.addr != now.Addr {
-		d.assoc.addFailover(Failover{
+		f := Failover{
 			At: time.Now(), Cause: engine.CauseTimeout.String(), Stall: d.inUse.rto,
 			From: d.stack.pair(d.inUse.addr, now.EncapPort), To: d.stack.pair(now.Addr, now.EncapPort),
-		})
+		}
+		if slices.ContainsFunc(paths, func(p kernel.Path) bool { return p.Addr == d.inUse.addr && p.State == kernel.Active }) {
+			f.Cause, f.Stall = engine.CauseCommand.String(), 0 // back to the one preferred
+		}
+		d.failovers.Add(1)
+		d.assoc.addFailover(f)
 	}
 	d.inUse = pathInUse{now.Addr, now.RTO}
+	d.remember(d.show(paths), d.counters())
 }
 
-// better reports whether the kernel prefers p to q: the primary path while it
-// is active, else one that is.
+// remember keeps what is known while the association is there: the kernel
+// forgets it all with the association.
+func (d *kernelDriver) remember(paths []PathInfo, counts Stats) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.last, d.counts = paths, counts
+}
+
+// inUse is the index of the path that data takes, -1 without any: the primary
+// while it is active, else one that is.
+func inUse(paths []kernel.Path) int {
+	use := -1
+	for i, p := range paths {
+		if use < 0 || better(p, paths[use]) {
+			use = i
+		}
+	}
+	return use
+}
+
 func better(p, q kernel.Path) bool {
 	rank := func(p kernel.Path) int {
 		switch {
+		case !p.Permitted:
+			return -1
 		case p.State == kernel.Active && p.Primary:
 			return 3
 		case p.State == kernel.Active:
@@ -133,10 +172,15 @@ func (d *kernelDriver) send() {
 			return
 		}
 		err = d.conn.Send(d.ctx, kernel.Message{Stream: m.Stream, PPID: m.PPID, Unordered: m.Unordered, Data: m.Data})
-		if err != nil && d.ctx.Err() == nil && d.conn.Err() == nil {
+		switch {
+		case err == nil:
+		case errors.Is(err, kernel.ErrTooBig), errors.Is(err, kernel.ErrEmpty), errors.Is(err, kernel.ErrStream):
 			// It was checked when it was queued. Should it be refused all the same,
 			// the user must not take it for sent.
 			d.end(&engine.AbortError{Code: wire.CauseUserAbort, Reason: err.Error()}, err.Error())
+			return
+		default: // it has ended, or is about to; Recv says why
+			d.unsent.Store(true)
 			return
 		}
 	}
@@ -159,50 +203,53 @@ func (d *kernelDriver) notePeer() {
 
 // end aborts the association and has err be the reason.
 func (d *kernelDriver) end(err error, reason string) {
-	cause := &kernelEnd{err, d.livePaths(), d.counters()}
 	d.mu.Lock()
-	if d.cause == nil {
-		d.cause = cause
+	if d.reason == nil {
+		d.reason = err
 	}
 	d.mu.Unlock()
+	if paths, ok := d.paths(); ok && len(paths) > 0 {
+		d.remember(paths, d.counters())
+	}
 	d.conn.Abort(reason)
 	d.cancel()
 }
 
 // finish is the end of the association.
 func (d *kernelDriver) finish(err error) {
-	d.mu.Lock()
-	cause := d.cause
-	d.mu.Unlock()
-	if cause == nil {
-		cause = &kernelEnd{d.translate(err), d.livePaths(), d.counters()}
-	} else {
-		cause.reason = publicError(cause.reason, true)
-	}
 	d.stack.remove(d)
 	d.conn.Close()
 	d.cancel()
-	d.assoc.end(cause.reason, cause.last, cause.counts)
+	d.mu.Lock()
+	reason, last, counts := d.reason, d.last, d.counts
+	d.mu.Unlock()
+	if reason == nil {
+		reason = d.translate(err, last)
+	}
+	d.assoc.end(publicError(reason, true), last, counts)
 }
 
-// translate turns the kernel's error into one of this package's.
-func (d *kernelDriver) translate(err error) error {
+// translate turns the kernel's error into one of the engine's or of this
+// package's, nil for a graceful end.
+func (d *kernelDriver) translate(err error, last []PathInfo) error {
 	var abort *kernel.AbortError
 	switch {
+	case errors.Is(err, io.EOF) && d.unsent.Load():
+		return &engine.AbortError{Remote: true, Reason: "the peer shut down before all that was queued had been sent"}
 	case errors.Is(err, io.EOF):
 		return nil
 	case errors.As(err, &abort):
-		return d.stack.abortError(abort, false)
+		return &engine.AbortError{Remote: abort.Remote, Code: wire.CauseCode(abort.Code), Reason: abort.Reason}
 	case errors.Is(err, syscall.ETIMEDOUT):
 		t := &TimeoutError{Op: "association"}
-		for _, p := range d.livePaths() {
+		for _, p := range last {
 			t.Tried = append(t.Tried, Pair{p.Local, p.Remote})
 		}
 		return t
 	case errors.Is(err, net.ErrClosed), errors.Is(err, context.Canceled):
 		return ErrClosed
 	}
-	return err
+	return &engine.AbortError{Code: wire.CauseUserAbort, Reason: err.Error()}
 }
 
 func (d *kernelDriver) poke() {} // both goroutines wait at the queues themselves
@@ -214,7 +261,10 @@ func (d *kernelDriver) permit(addrs []netip.Addr) {
 	}
 }
 
-func (d *kernelDriver) setPrimary(p Pair) bool { return d.conn.SetPrimary(p.Remote.Addr()) == nil }
+func (d *kernelDriver) setPrimary(p Pair) bool {
+	usable := func(x kernel.Path) bool { return x.Addr == p.Remote.Addr() && x.Permitted && x.Confirmed() }
+	return slices.ContainsFunc(d.conn.Paths(), usable) && d.conn.SetPrimary(p.Remote.Addr()) == nil
+}
 
 func (d *kernelDriver) abort(reason string) {
 	d.end(&engine.AbortError{Code: wire.CauseUserAbort, Reason: reason}, reason)
@@ -226,24 +276,23 @@ const kernelPayload = 16 << 10
 
 func (d *kernelDriver) payload() int { return min(kernelPayload, d.conn.MaxMessage()) }
 
-// ended reports whether what the kernel knows is gone.
-func (d *kernelDriver) ended() bool { return d.ctx.Err() != nil }
+// live reports whether the kernel knows of the association.
+func (d *kernelDriver) live() bool { return d.ctx.Err() == nil }
 
-func (d *kernelDriver) paths() ([]PathInfo, bool) { return d.livePaths(), !d.ended() }
+func (d *kernelDriver) paths() ([]PathInfo, bool) {
+	paths := d.show(d.conn.Paths())
+	return paths, d.live() && len(paths) > 0
+}
 
-func (d *kernelDriver) stats() (Stats, bool) { return d.counters(), !d.ended() }
+func (d *kernelDriver) stats() (Stats, bool) { return d.counters(), d.live() }
 
-func (d *kernelDriver) livePaths() (out []PathInfo) {
-	paths := d.conn.Paths()
-	use := 0
-	for i, p := range paths {
-		if better(p, paths[use]) {
-			use = i
-		}
-	}
+// show is what users see of paths: those that are never used are not among
+// them.
+func (d *kernelDriver) show(paths []kernel.Path) (out []PathInfo) {
+	use := inUse(paths)
 	for i, p := range paths {
 		if !p.Permitted {
-			continue // it is never used
+			continue
 		}
 		on := d.stack.pair(p.Addr, p.EncapPort)
 		out = append(out, PathInfo{
@@ -270,6 +319,6 @@ func (d *kernelDriver) counters() Stats {
 	s := d.conn.Stats()
 	return Stats{
 		PacketsSent: s.PacketsSent, PacketsReceived: s.PacketsReceived,
-		Retransmits: s.Retransmits, Duplicates: s.Duplicates,
+		Retransmits: s.Retransmits, Duplicates: s.Duplicates, Failovers: d.failovers.Load(),
 	}
 }

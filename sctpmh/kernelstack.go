@@ -122,12 +122,15 @@ func (s *kernelStack) dial(ctx context.Context, remote []netip.AddrPort) (*Assoc
 	if err != nil {
 		return nil, s.dialError(ctx, err, to, encap)
 	}
-	d, err := s.newDriver(c, netip.Addr{})
-	if err != nil {
-		c.Abort(err.Error())
-		return nil, err
+	// What was dialled has yet to be permitted, except for who answered.
+	if err = c.Restrict(nil, false); err == nil {
+		var d *kernelDriver
+		if d, err = s.newDriver(c, netip.Addr{}); err == nil {
+			return d.assoc, nil
+		}
 	}
-	return d.assoc, nil
+	c.Abort(err.Error())
+	return nil, err
 }
 
 // dialError translates the kernel's.
@@ -174,8 +177,8 @@ func (s *kernelStack) newDriver(c *kernel.Conn, from netip.Addr) (*kernelDriver,
 	d.notePeer()
 	d.look()
 	d.assoc.establish()
-	s.ep.running.Go(d.receive) // these end when the association does
-	s.ep.running.Go(d.send)
+	s.ep.running.Go(d.send) // these end when the association does
+	s.ep.running.Go(d.receive)
 	return d, nil
 }
 

@@ -112,6 +112,9 @@ func Start(c *config.Common, stderr io.Writer, list bool) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.Transport.Backend == config.BackendKernel && c.Transport.Disclose == "none" && len(local) > 1 {
+		return nil, &UsageError{errors.New("transport.disclose: the kernel names all its addresses to peers: leave the key out, name one address in transport.local, or take another backend")}
+	}
 	h.Endpoint, err = sctpmh.Listen(local, &sctpmh.Config{
 		MaxStreams: c.Transport.MaxStreams, MaxAssociations: c.Transport.MaxAssociations,
 		Adaptation: tcpemu.AdaptationCode, Logger: h.Log,

@@ -20,6 +20,8 @@ type Conn struct {
 
 	in reassembly // owned by who has the turn of sock.in
 
+	enforcing sync.Mutex // held while paths are made what is permitted; mu is taken inside
+
 	mu         sync.Mutex // leaf; guards what follows
 	end        error      // why the association ended, nil before
 	broke      error      // the socket's error that Send was told
@@ -135,7 +137,7 @@ func (c *Conn) Abort(reason string) {
 func (c *Conn) Shutdown() error { return c.sock.control(shutdownSocket) }
 
 // Err returns why the association ended, nil while it has not. It is known
-// once Recv or Send has returned an error, or after Abort or Close.
+// once Recv has returned an error, or after Abort or Close.
 func (c *Conn) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -353,6 +353,45 @@ func TestKernelShutdown(t *testing.T) {
 	}
 }
 
+// What one end has under way when the other shuts down arrives: whoever is shut
+// down upon hears of the end only when it has.
+func TestKernelShutdownWithDataComingBack(t *testing.T) {
+	a, b := pair(t, loopback, loopback, 0, nil)
+	const n = 500 // more than the receiver, who does not read yet, has room for
+	sent := make(chan int, 1)
+	go func() { // ends when b can send no more
+		i := 0
+		for ; i < n && b.Send(t.Context(), Message{Data: filled(4000)}) == nil; i++ {
+		}
+		sent <- i
+	}()
+	wantMessage(t, a)
+	if err := a.Shutdown(); err != nil {
+		t.Fatal(err)
+	}
+	end := make(chan error, 1)
+	go func() { end <- wantEnd(t, b) }() // reads until the end
+	got := 1
+	for {
+		_, e, err := a.Recv(soon(t))
+		if err != nil {
+			if err != io.EOF {
+				t.Errorf("who shuts down: %v", err)
+			}
+			break
+		}
+		if e.Kind == NoEvent {
+			got++
+		}
+	}
+	if want := <-sent; got != want {
+		t.Errorf("%d of %d messages arrive", got, want)
+	}
+	if err := <-end; err != io.EOF {
+		t.Errorf("who was shut down: %v", err)
+	}
+}
+
 func TestKernelAbort(t *testing.T) {
 	a, b := pair(t, loopback, loopback, 0, nil)
 	send(t, a, Message{Data: []byte("before")})

@@ -38,6 +38,9 @@ func (c *Conn) Recv(ctx context.Context) (m Message, e Event, err error) {
 func (c *Conn) next(ctx context.Context) (m Message, e Event, err error) {
 	err = c.sock.in.do(ctx, func(fd int) error {
 		m, e, err = c.in.next(fd)
+		if err == io.EOF && standing(fd) {
+			err = syscall.EAGAIN
+		}
 		if end := c.Err(); err == syscall.EAGAIN && end != nil {
 			return end // nothing is left that was to come before it
 		}
@@ -54,6 +57,16 @@ func (c *Conn) next(ctx context.Context) (m Message, e Event, err error) {
 		err = &AbortError{Remote: true}
 	}
 	return m, e, c.ended(err)
+}
+
+// standing reports whether the association is there. After a SHUTDOWN of the
+// peer's nothing more comes, and the kernel says so at once; but what was sent
+// may not have arrived, and closing would abort it. The end of the association
+// wakes who waits.
+func standing(fd int) bool {
+	var st status
+	_, err := getOption(fd, optStatus, octets(&st))
+	return err == nil
 }
 
 // note takes notice of what an event means for the association, and reports

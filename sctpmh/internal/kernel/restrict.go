@@ -28,12 +28,30 @@ type restriction struct {
 // permitted.
 //
 // The error is *NotPermittedError when it was aborted. Later changes are acted
-// upon by Recv: somebody has to be waiting there.
+// upon by Recv: somebody has to be waiting there, or call Check.
 func (c *Conn) Restrict(permitted []netip.Addr, strict bool) error {
+	c.enforcing.Lock()
+	defer c.enforcing.Unlock()
 	c.mu.Lock()
 	c.permit = permit(permitted, strict)
 	c.mu.Unlock()
-	return c.enforce()
+	return c.enforceLocked()
+}
+
+// Check is for who does not call Recv for a while: it acts upon what became of
+// the paths, and reports whether the association still stands. If not, Recv has
+// what is left of it.
+func (c *Conn) Check() (stands bool) {
+	if c.enforce() != nil {
+		return false
+	}
+	err := c.sock.control(func(fd int) error {
+		if standing(fd) {
+			return nil
+		}
+		return syscall.ENOTCONN
+	})
+	return err == nil
 }
 
 func permit(addrs []netip.Addr, strict bool) restriction {
@@ -51,8 +69,16 @@ func (c *Conn) permits(a netip.Addr) bool {
 	return a == c.handshake || slices.Contains(c.permit.addrs, a)
 }
 
-// enforce makes the kernel's paths what is permitted.
+// enforce makes the kernel's paths what is permitted. It is done by one at a
+// time: what was seen of the paths must not be acted upon after somebody else
+// has changed what is permitted.
 func (c *Conn) enforce() error {
+	c.enforcing.Lock()
+	defer c.enforcing.Unlock()
+	return c.enforceLocked()
+}
+
+func (c *Conn) enforceLocked() error {
 	c.mu.Lock()
 	strict := c.permit.strict
 	c.mu.Unlock()
