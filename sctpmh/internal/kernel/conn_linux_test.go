@@ -357,21 +357,33 @@ func TestKernelShutdown(t *testing.T) {
 // down upon hears of the end only when it has.
 func TestKernelShutdownWithDataComingBack(t *testing.T) {
 	a, b := pair(t, loopback, loopback, 0, nil)
-	const n = 500 // more than the receiver, who does not read yet, has room for
-	sent := make(chan int, 1)
-	go func() { // ends when b can send no more
-		i := 0
-		for ; i < n && b.Send(t.Context(), Message{Data: filled(4000)}) == nil; i++ {
+	sent := 0
+	for full := false; !full; { // until neither end has room: the receiver does not read yet
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		if full = b.Send(ctx, Message{Data: filled(4000)}) != nil; !full {
+			sent++
 		}
-		sent <- i
-	}()
-	wantMessage(t, a)
+		cancel()
+	}
 	if err := a.Shutdown(); err != nil {
 		t.Fatal(err)
 	}
-	end := make(chan error, 1)
-	go func() { end <- wantEnd(t, b) }() // reads until the end
-	got := 1
+	told, end := make(chan struct{}), make(chan error, 1)
+	go func() { // reads until the end, and closes
+		for {
+			_, e, err := b.Recv(soon(t))
+			if e.Kind == PeerShutdown {
+				close(told)
+			}
+			if err != nil {
+				b.Close()
+				end <- err
+				return
+			}
+		}
+	}()
+	<-told
+	got := 0
 	for {
 		_, e, err := a.Recv(soon(t))
 		if err != nil {
@@ -384,8 +396,8 @@ func TestKernelShutdownWithDataComingBack(t *testing.T) {
 			got++
 		}
 	}
-	if want := <-sent; got != want {
-		t.Errorf("%d of %d messages arrive", got, want)
+	if got != sent {
+		t.Errorf("%d of %d messages arrive", got, sent)
 	}
 	if err := <-end; err != io.EOF {
 		t.Errorf("who was shut down: %v", err)
