@@ -195,8 +195,17 @@ func TestClaimIsVerifiedAndAddressesPermitted(t *testing.T) {
 		t.Errorf("identity %+v, %v", id, err)
 	}
 	probed := slices.ContainsFunc(b.Paths(), func(p sctpmh.PathInfo) bool { return p.Remote.Addr() == netip.MustParseAddr("127.0.0.77") })
-	if want := backends.listener != sctpmh.Kernel; probed != want { // the kernel knows only what the peer listed
-		t.Errorf("the permitted address is probed: %v, want %v: %+v", probed, want, b.Paths())
+	switch {
+	case backends.listener == sctpmh.Kernel: // it knows only what the peer listed
+		if probed {
+			t.Errorf("an address that was not listed is probed: %+v", b.Paths())
+		}
+	case backends.dialer == sctpmh.Kernel:
+		// The kernel's UDP port is open on all addresses of the host, this one
+		// included, and it answers a probe there with an ABORT: the path is gone
+		// again, sooner or later than this.
+	case !probed:
+		t.Errorf("the permitted address is not probed: %+v", b.Paths())
 	}
 }
 
