@@ -23,7 +23,7 @@ const (
 // there is one round of slowWorlds of them, all at a time.
 func slow(rtt time.Duration, loss float64) bool { return loss > 0 && rtt >= 100*ms }
 
-const slowWorlds = 16
+const slowWorlds = 24
 
 // BenchmarkThroughput prints what a bulk transfer reaches of one path, ours
 // and TCP's in turn.
@@ -99,7 +99,7 @@ func throughput(w *world, how way, rtt time.Duration, loss float64, seed uint64)
 	warm, over := 3*time.Second, 10*time.Second
 	switch {
 	case slow(rtt, loss):
-		warm, over = 20*time.Second, time.Minute // far from where slow start has left it
+		warm, over = 20*time.Second, 2*time.Minute // far from where slow start has left it
 	case rtt >= 300*ms:
 		warm, over = 2*warm, 2*over // a window takes many round trips to grow
 	}
