@@ -40,6 +40,12 @@ const (
 	// its association is aborted.
 	maxQueued = 1 << 16
 
+	// maxEarly bounds the messages, and maxEarlyOctets what is in them, that wait
+	// for a HELLO that was lost or overtaken. A peer that never says HELLO would
+	// fill memory.
+	maxEarly       = 64
+	maxEarlyOctets = 64 << 10
+
 	// maxWindows bounds the sum of the receive windows of an association.
 	maxWindows = 64 << 20
 
@@ -63,6 +69,7 @@ type session struct {
 	running  sync.WaitGroup
 	identity identity
 	nonce    uint64
+	early    []sctpmh.Message // before HELLO; owned by read
 
 	mu      sync.Mutex // leaf; guards what follows
 	peer    frame      // its HELLO
@@ -200,16 +207,35 @@ func (s *session) handle(m sctpmh.Message) error {
 		if err != nil || !known {
 			return err
 		}
-		if hello == (f.typ == typeHello) {
-			return fmt.Errorf("message of type %d where HELLO is due, or a second HELLO", f.typ)
+		switch isHello := f.typ == typeHello; {
+		case !hello && !isHello:
+			return s.hold(m)
+		case hello && isHello:
+			return errors.New("a second HELLO")
 		}
 		return s.handleFrame(m.Stream, c, &f)
 	case m.PPID != ppidData:
 		return nil // somebody else's, not for us to judge
-	case !hello || c == nil:
+	case !hello:
+		return s.hold(m)
+	case c == nil:
 		return fmt.Errorf("data on stream %d, which is not open", m.Stream)
 	}
 	return c.handleData(m.Data)
+}
+
+// hold keeps a message until HELLO has come: streams do not wait for one
+// another, so that what follows a HELLO that was lost overtakes it.
+func (s *session) hold(m sctpmh.Message) error {
+	s.early = append(s.early, m)
+	octets := 0
+	for _, e := range s.early {
+		octets += len(e.Data)
+	}
+	if len(s.early) > maxEarly || octets > maxEarlyOctets {
+		return errors.New("too much before HELLO")
+	}
+	return nil
 }
 
 func (s *session) handleFrame(sid uint16, c *Conn, f *frame) error {
@@ -250,6 +276,13 @@ func (s *session) handleHello(sid uint16, f *frame) error {
 	close(s.greeted)
 	if s.onHello != nil {
 		s.onHello(s, *f)
+	}
+	early := s.early
+	s.early = nil
+	for _, m := range early {
+		if err := s.handle(m); err != nil {
+			return err
+		}
 	}
 	return nil
 }
