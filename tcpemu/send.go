@@ -68,8 +68,9 @@ func (c *Conn) reserve(n int) (int, error) {
 		s := &c.send
 		switch {
 		case s.err != nil:
+			err := s.err // a reset may replace it
 			c.mu.Unlock()
-			return 0, s.err
+			return 0, err
 		case s.closing:
 			c.mu.Unlock()
 			return 0, net.ErrClosed
