@@ -146,8 +146,9 @@ func (c *Conn) readSome(b []byte) (int, error) {
 			c.grant(n)
 			return n, nil
 		case r.err != nil:
+			err := r.err // a reset may replace it
 			c.mu.Unlock()
-			return 0, r.err
+			return 0, err
 		}
 		changed := r.changed.Wait()
 		c.mu.Unlock()
