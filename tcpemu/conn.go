@@ -13,19 +13,6 @@ import (
 )
 
 const (
-	// initialWindow is the credit of a connection once it is accepted, in
-	// octets, while the association's sum of windows allows it.
-	initialWindow = 256 << 10
-
-	// earlyCredit is what a peer may send right behind OPEN, before anybody
-	// here has said yes. It is what every connection gets, however many there
-	// are: with the most streams that is 256 MiB, and only as long as nobody
-	// reads any of them.
-	earlyCredit = 16 << 10
-
-	// maxWindow is how far a connection's credit grows that uses it up.
-	maxWindow = 4 << 20
-
 	// writeUnit is how much of a Write is copied at a time.
 	writeUnit = 64 << 10
 

@@ -46,9 +46,6 @@ const (
 	maxEarly       = 64
 	maxEarlyOctets = 64 << 10
 
-	// maxWindows bounds the sum of the receive windows of an association.
-	maxWindows = 64 << 20
-
 	// helloTimeout bounds how long a peer may take to say HELLO.
 	helloTimeout = 10 * time.Second
 )
@@ -384,17 +381,6 @@ func (s *session) forget(c *Conn) {
 		s.free = append(s.free, c.sid)
 	}
 	s.idling.Notify()
-}
-
-// growWindow asks for a larger window for one connection.
-func (s *session) growWindow(by int) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.windows+by > maxWindows {
-		return false
-	}
-	s.windows += by
-	return true
 }
 
 // goAway stops new connections; those that there are go on.
