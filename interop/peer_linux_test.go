@@ -91,6 +91,7 @@ func (l *linux) start(ctx context.Context, w *world) (far [2]io.ReadWriteCloser,
 	if err != nil {
 		return far, err
 	}
+	w.console = guest.Console
 	w.closers = append(w.closers, func() { guest.Close() })
 	for i := range far {
 		far[i] = guest.Frames(i)

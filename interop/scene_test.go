@@ -70,6 +70,9 @@ func (w *world) play(t *testing.T, sc scenario) (s *scene, figures string) {
 		w.lay(rule{})
 		w.capture.Store(c)
 		defer func() {
+			if t.Failed() {
+				t.Log(w.state())
+			}
 			if s.e != nil {
 				s.e.Close()
 			}

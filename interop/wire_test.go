@@ -3,6 +3,7 @@ package interop
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -47,6 +48,29 @@ type wire struct {
 	ports   *ports
 	capture *atomic.Pointer[capture] // nil inside: nothing is captured
 	running sync.WaitGroup
+	traffic [2]traffic // by direction
+}
+
+// traffic is what a direction of a wire has carried since it was laid. When a
+// peer says nothing, it tells whether that is the peer or the wire.
+type traffic struct {
+	came, went atomic.Int64 // frames
+	latest     atomic.Int64 // when the latest one came, in Unix nanoseconds
+	giving     atomic.Int64 // since when the far end has not taken one; 0: it has taken all
+}
+
+func (f *traffic) String() string {
+	age := func(at *atomic.Int64) string {
+		if at.Load() == 0 {
+			return "never"
+		}
+		return fmt.Sprint(round(time.Since(time.Unix(0, at.Load()))), " ago")
+	}
+	text := fmt.Sprintf("%d frames came, the latest %s, %d were handed over", f.came.Load(), age(&f.latest), f.went.Load())
+	if f.giving.Load() != 0 {
+		text += ", one that was offered " + age(&f.giving) + " is not taken"
+	}
+	return text
 }
 
 // start starts a goroutine for each direction. They end with close.
@@ -99,6 +123,8 @@ func (w *wire) carry(d int) {
 		case err != nil || n == 0:
 			continue // a device that is down
 		}
+		w.traffic[d].came.Add(1)
+		w.traffic[d].latest.Store(time.Now().UnixNano())
 		if now := w.rule.Load(); now != r {
 			r, rng = now, rand.New(rand.NewPCG(now.seed, uint64(d)))
 		}
@@ -138,9 +164,12 @@ func (w *wire) give(d int, frame []byte) {
 	if r := w.rule.Load(); r.exceeds(d, frame) {
 		pieces = fragments(frame, r.mtu[d])
 	}
+	w.traffic[d].giving.Store(time.Now().UnixNano())
 	for _, p := range pieces {
 		_, _ = w.ends[1-d].Write(p) // to a device that is down it is lost
 	}
+	w.traffic[d].giving.Store(0)
+	w.traffic[d].went.Add(1)
 }
 
 // admits decides what becomes of a frame, which it may mark.

@@ -44,7 +44,8 @@ type world struct {
 	ports   ports
 	capture atomic.Pointer[capture]
 	peer    *process
-	closers []func() // run in reverse by close
+	console func() string // what the peer's kernel says, nil where it is ours
+	closers []func()      // run in reverse by close
 }
 
 // newWorld makes a world and starts the peer in it.
@@ -140,6 +141,27 @@ func (w *world) lay(r rule) {
 	for _, wire := range w.wires {
 		wire.rule.Store(&r)
 	}
+}
+
+// state is what can be said of a world in which something went wrong.
+func (w *world) state() string {
+	var b strings.Builder
+	for _, wire := range w.wires {
+		for d, name := range directions {
+			fmt.Fprintf(&b, "wire %d, %s: %v\n", wire.number, name, &wire.traffic[d])
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if _, err := w.peer.ask(ctx, "mode sink", ""); err != nil {
+		fmt.Fprintf(&b, "the peer does not obey: %v\n", err)
+	} else {
+		b.WriteString("the peer obeys\n")
+	}
+	if w.console != nil {
+		fmt.Fprintf(&b, "its kernel's last words: %s\n", w.console())
+	}
+	return b.String()
 }
 
 // listen opens our end.

@@ -178,6 +178,9 @@ func (v *VM) disconnect() {
 // Frames returns the other end of the i-th NIC, which has no TAP device.
 func (v *VM) Frames(i int) *Frames { return v.frames[i] }
 
+// Console returns the end of what the guest's kernel has said, and the emulator.
+func (v *VM) Console() string { return v.log.String() }
+
 // listen takes what the guest says until it is gone.
 func (v *VM) listen(ready chan<- struct{}) {
 	in := json.NewDecoder(bufio.NewReader(v.port))
