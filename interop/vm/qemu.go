@@ -32,8 +32,9 @@ func (c *Config) command(path, kernel string, guest int) *exec.Cmd {
 		"-M", "q35", "-cpu", "max", "-accel", "tcg,thread=multi",
 		"-smp", strconv.Itoa(c.cpus()), "-m", strconv.Itoa(c.memory()),
 		"-kernel", filepath.Join(kernel, "vmlinuz"), "-initrd", fmt.Sprint("/dev/fd/", initramfsFile),
-		// A panic ends the machine at once.
-		"-append", "console=ttyS0 quiet panic=-1",
+		// A panic ends the machine at once, and a kernel that hangs panics: its
+		// last words say where.
+		"-append", "console=ttyS0 quiet panic=-1 softlockup_panic=1 sysctl.kernel.panic_on_rcu_stall=1",
 		"-serial", "stdio",
 		"-chardev", fmt.Sprintf("socket,id=talk,fd=%d", portFile),
 		"-device", "virtio-serial-pci", "-device", "virtserialport,chardev=talk",

@@ -12,7 +12,8 @@ type tail struct {
 	kept []byte
 }
 
-const tailLength = 4096
+// tailLength has room for what a kernel says when it panics.
+const tailLength = 16 << 10
 
 func (t *tail) Write(b []byte) (int, error) {
 	t.mu.Lock()
