@@ -41,7 +41,10 @@ type Conn struct {
 
 	rdeadline, wdeadline deadline
 
-	writing sync.Mutex // held by the one who writes; taken before mu
+	// writing has one while somebody writes; it is put in before mu is taken. It
+	// is no Mutex because its holder may wait for the network: testing/synctest
+	// lets no time pass while somebody waits for a Mutex.
+	writing chan struct{}
 
 	mu   sync.Mutex // leaf but for session.mu in none of its sections
 	recv recvHalf
@@ -57,7 +60,8 @@ func newConn(s *session, sid uint16, epoch uint32, credit uint64, window int) *C
 	c := &Conn{
 		s: s, sid: sid, epoch: epoch, since: time.Now(),
 		answered: make(chan struct{}), rdeadline: newDeadline(), wdeadline: newDeadline(),
-		window: window,
+		writing: make(chan struct{}, 1),
+		window:  window,
 	}
 	c.recv.limit = uint64(window)
 	c.send.limit = credit
@@ -220,8 +224,8 @@ func (c *Conn) CloseWrite() error {
 
 // finish queues FIN once no Write is under way.
 func (c *Conn) finish() {
-	c.writing.Lock()
-	defer c.writing.Unlock()
+	c.writing <- struct{}{}
+	defer func() { <-c.writing }()
 	c.mu.Lock()
 	if c.send.ended {
 		c.mu.Unlock()

@@ -31,8 +31,8 @@ func (c *Conn) handleCredit(limit uint64) {
 // Write writes octets. It waits while the peer or the association cannot take
 // more.
 func (c *Conn) Write(b []byte) (n int, err error) {
-	c.writing.Lock()
-	defer c.writing.Unlock()
+	c.writing <- struct{}{}
+	defer func() { <-c.writing }()
 	for first := true; first || n < len(b); first = false {
 		unit := append([]byte(nil), b[n:min(n+writeUnit, len(b))]...)
 		k, err := c.writeUnit(unit)
