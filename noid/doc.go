@@ -8,7 +8,10 @@
 // locators, and into the addresses of plain TCP. [Resolver.Verify] turns an
 // observed address and a claimed name into a Set. [Set.Permit] says which
 // addresses of an association's peer may be probed; that they are the peer's
-// is proved only by the nonce which they return (package sctpmh).
+// is proved only by the nonce which they return (package sctpmh). An address
+// that an application was told by its peer and asks for leads back to the
+// peer's name, if it was among the locators of an answer and its reverse
+// record agrees: [Resolver.Referral].
 //
 // # What is believed
 //

@@ -48,6 +48,7 @@ type Resolver struct {
 	trust     Trust
 	now       func() time.Time
 	cache     cache
+	referrals referrals
 	slots     chan struct{} // one for each query under way
 	limiter   bucket
 	ctx       context.Context
@@ -60,7 +61,7 @@ type Resolver struct {
 func New(cfg Config) (*Resolver, error) {
 	r := &Resolver{
 		upstreams: cfg.Upstreams, static: newStatic(), trust: cfg.Trust, now: cfg.Now,
-		cache: newCache(), slots: make(chan struct{}, maxQueries),
+		cache: newCache(), referrals: newReferrals(), slots: make(chan struct{}, maxQueries),
 	}
 	if r.now == nil {
 		r.now = time.Now
@@ -91,13 +92,12 @@ func (r *Resolver) Close() error {
 }
 
 // Resolve finds the hosts behind a name: those that speak mh, and where plain
-// TCP would go. An address is its own answer. When the name has neither, the
-// error says which question failed at which server.
+// TCP would go. An address is its own answer, unless it is found to be a host
+// that speaks mh (see [Resolver.Referral]). When the name has neither, the error
+// says which question failed at which server.
 func (r *Resolver) Resolve(ctx context.Context, name string, port uint16) (*Result, error) {
 	if a, err := netip.ParseAddr(name); err == nil {
-		s := r.newSet("", "")
-		s.Locators = []Locator{{Addr: a.Unmap(), From: FromLiteral}}
-		return &Result{Legacy: s}, nil
+		return r.resolveLiteral(ctx, a.Unmap()), nil
 	}
 	n, err := ParseName(name)
 	if err != nil {
@@ -256,6 +256,7 @@ func (r *Resolver) hosts(ctx context.Context, asked Name, c capabilities) ([]*Se
 		}
 		s.Asked, s.Cap, s.hostLevel = asked, &cap, true
 		s.Channel = min(s.Channel, c.channel)
+		r.referrals.seen(s, r.now())
 		sets = append(sets, s)
 	}
 	return sets, err

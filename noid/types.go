@@ -176,6 +176,7 @@ const (
 	ErrServer       kind = "server failure"
 	ErrNotContained kind = "the name's addresses do not contain the peer's"
 	ErrNoReverse    kind = "no reverse record leads to a name"
+	ErrNoReferral   kind = "no name is known that has the address"
 	ErrPolicy       kind = "refused by the trust mode"
 	ErrLimit        kind = "too many lookups"
 	ErrSpecialUse   kind = "special-use name"

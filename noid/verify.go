@@ -89,33 +89,58 @@ func (r *Resolver) verifyClaim(ctx context.Context, src netip.Addr, claim string
 // verifyReverse is the classic walk: reverse record, then forward, then
 // compare. Names like the claimed one are tried first.
 func (r *Resolver) verifyReverse(ctx context.Context, src netip.Addr, claim string) (*Set, error) {
-	arpa, err := dns.ReverseAddr(src.String())
+	rev, err := r.reverse(ctx, src)
 	if err != nil {
-		return nil, &Error{Step: "PTR " + src.String(), Kind: ErrNoReverse, Detail: err.Error()}
+		return nil, err
 	}
-	a := r.lookup(ctx, arpa, dns.TypePTR)
-	if a.err != nil {
-		return nil, a.err
+	slices.SortStableFunc(rev.names, func(x, y Name) int {
+		return commonSuffix(string(y), claim) - commonSuffix(string(x), claim)
+	})
+	for _, n := range rev.names {
+		if s := r.addresses(ctx, n); s.Contains(src) {
+			return rev.bind(s), nil
+		}
 	}
-	var names []Name
-	for _, rr := range a.records[:min(len(a.records), maxPTRNames)] {
+	return nil, rev.failure("none of its names has " + src.String())
+}
+
+// reversed is what the reverse record of an address says.
+type reversed struct {
+	arpa   string
+	names  []Name
+	answer answer
+}
+
+// reverse looks the reverse record of an address up.
+func (r *Resolver) reverse(ctx context.Context, a netip.Addr) (rev reversed, err error) {
+	if rev.arpa, err = dns.ReverseAddr(a.String()); err != nil {
+		return rev, &Error{Step: "PTR " + a.String(), Kind: ErrNoReverse, Detail: err.Error()}
+	}
+	rev.answer = r.lookup(ctx, rev.arpa, dns.TypePTR)
+	records := rev.answer.records
+	for _, rr := range records[:min(len(records), maxPTRNames)] {
 		if ptr, ok := rr.(*dns.PTR); ok {
 			if n, err := ParseName(ptr.Ptr); err == nil {
-				names = append(names, n)
+				rev.names = append(rev.names, n)
 			}
 		}
 	}
-	slices.SortStableFunc(names, func(x, y Name) int {
-		return commonSuffix(string(y), claim) - commonSuffix(string(x), claim)
-	})
-	for _, n := range names {
-		if s := r.addresses(ctx, n); s.Contains(src) {
-			s.Binding = BindingReverse
-			s.Channel = min(s.Channel, a.channel)
-			return s, nil
-		}
+	return rev, rev.answer.err
+}
+
+// bind ties a set to the address, which its forward records have. It holds as
+// long as both.
+func (rev *reversed) bind(s *Set) *Set {
+	s.Binding = BindingReverse
+	s.Channel = min(s.Channel, rev.answer.channel)
+	if rev.answer.expire.Before(s.Expire) {
+		s.Expire = rev.answer.expire
 	}
-	return nil, &Error{Step: "PTR " + arpa, Kind: ErrNoReverse, Detail: "none of its names has " + src.String()}
+	return s
+}
+
+func (rev *reversed) failure(detail string) error {
+	return &Error{Step: "PTR " + rev.arpa, Kind: ErrNoReverse, Detail: detail}
 }
 
 // commonSuffix counts the octets at the end that two names share.
