@@ -6,4 +6,7 @@
 // packets; nothing runs concurrently and nothing sleeps. Each direction of a
 // link draws from its own random source, seeded from the network's seed and
 // the link's name, so that changing one link leaves the others as they were.
+//
+// A [Live] network is one whose time is the clock's, for what has goroutines and
+// wants sockets. In a bubble of testing/synctest that clock is virtual too.
 package netsim

@@ -206,3 +206,7 @@ func (l *Link) SetMTU(octets int) { l.up.MTU, l.down.MTU = octets, octets }
 
 // SetLoss changes the loss of both directions.
 func (l *Link) SetLoss(p float64) { l.up.Loss, l.down.Loss = p, p }
+
+// SetDelay changes the delay of both directions. Packets that are under way are
+// not overtaken.
+func (l *Link) SetDelay(d time.Duration) { l.up.Delay, l.down.Delay = d, d }

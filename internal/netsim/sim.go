@@ -129,6 +129,14 @@ func (n *Net) Run(end Time, stop func() bool) error {
 	return nil
 }
 
+// next returns when something happens next, if ever.
+func (n *Net) next() (at Time, ok bool) {
+	if len(n.events) == 0 {
+		return 0, false
+	}
+	return n.events[0].at, true
+}
+
 // maxEvents bounds what may happen at one instant, for the same reason as
 // maxBurst: a deadline that is always due is a bug.
 const maxEvents = 1 << 17
