@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/sctpmh/mh/internal/datagram"
 	"github.com/sctpmh/mh/sctpmh/internal/engine"
 	"github.com/sctpmh/mh/sctpmh/internal/udp"
 )
@@ -13,6 +14,11 @@ import (
 type Config struct {
 	// Backend is what carries the associations. Default UDP.
 	Backend Backend
+
+	// Socket opens the socket for a local address. Nil: it is the kernel's.
+	// Only this module can name the type: its tests put a simulated network
+	// below an endpoint.
+	Socket func(local netip.AddrPort) (datagram.Socket, error)
 
 	// Port is the SCTP port of this end, and the one dialled at the other.
 	// Default 5000.

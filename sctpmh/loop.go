@@ -179,13 +179,18 @@ func (l *loop) transmit(now engine.Time) {
 		}
 		m := l.engine.Marks()
 		marks := udp.Marks{ECT: m.ECT, Fragment: m.Fragment}
-		if m.Alone || !t.Fits(n, s, on.Remote, marks) {
+		sock, ok := s.(*udp.Socket)
+		if !ok {
+			_ = s.Send(b[start:], n, on.Remote, marks, nil) // simulated: no system call is to be saved
+			continue
+		}
+		if m.Alone || !t.Fits(n, sock, on.Remote, marks) {
 			packet := b[start:]
 			l.leave(now)
 			b = append(t.Buf, packet...)
 		}
 		t.Buf = b
-		if t.Push(n, s, on.Remote, marks) || m.Alone || len(t.Buf)+n > udp.MaxBatch {
+		if t.Push(n, sock, on.Remote, marks) || m.Alone || len(t.Buf)+n > udp.MaxBatch {
 			l.leave(now)
 		}
 	}

@@ -22,7 +22,7 @@ import (
 type userStack struct {
 	// Set once.
 	ep     *Endpoint
-	socks  []*udp.Socket
+	socks  []socket
 	locals []netip.AddrPort
 	start  time.Time
 
@@ -41,7 +41,7 @@ type arrival struct {
 
 // newUserStack binds the local addresses.
 func newUserStack(e *Endpoint, local []netip.AddrPort) (*userStack, []netip.AddrPort, error) {
-	socks, err := bind(local, e.cfg.Backend == Raw)
+	socks, err := e.bind(local)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -53,22 +53,13 @@ func newUserStack(e *Endpoint, local []netip.AddrPort) (*userStack, []netip.Addr
 		inbox:   make(chan arrival, strayLimit),
 		command: make(chan func()),
 	}
-	var addrs []netip.Addr
 	for _, sock := range socks {
 		s.locals = append(s.locals, sock.Local())
-		addrs = append(addrs, sock.Local().Addr())
-		if sock.Notice != "" {
-			e.cfg.Logger.Warn(sock.Notice)
-		}
 	}
 	var seed [32]byte
 	crand.Read(seed[:]) // never fails
 	s.engine = engine.NewEndpoint(s.now(), e.cfg.engineConfig(s.locals), rand.NewChaCha8(seed))
-	if s.unwatch, err = addrwatch.Watch(addrs, s.localChanged); err != nil {
-		// Timeouts find out too, only later.
-		e.cfg.Logger.Warn("changes of local addresses are not seen", "err", err)
-		s.unwatch = func() {}
-	}
+	s.watch()
 	for _, sock := range socks {
 		e.running.Go(func() { s.read(sock) })  // ends when close closes the socket
 		e.running.Go(func() { s.hints(sock) }) // so does this
@@ -79,18 +70,18 @@ func newUserStack(e *Endpoint, local []netip.AddrPort) (*userStack, []netip.Addr
 
 // bind opens a socket for each address; a port of zero is filled in with one
 // that is free on all of them.
-func bind(local []netip.AddrPort, raw bool) ([]*udp.Socket, error) {
+func (e *Endpoint) bind(local []netip.AddrPort) ([]socket, error) {
 	const attempts = 16 // a port that is free on one address is rarely taken on another
 	var err error
 	for range attempts {
-		var socks []*udp.Socket
+		var socks []socket
 		port := uint16(0)
 		for _, l := range local {
 			if l.Port() == 0 {
 				l = netip.AddrPortFrom(l.Addr(), port)
 			}
-			var s *udp.Socket
-			if s, err = open(l, raw, len(local) > 1); err != nil {
+			var s socket
+			if s, err = e.open(l, len(local) > 1); err != nil {
 				break
 			}
 			socks = append(socks, s)
@@ -109,11 +100,24 @@ func bind(local []netip.AddrPort, raw bool) ([]*udp.Socket, error) {
 	return nil, err
 }
 
-func open(local netip.AddrPort, raw, bind bool) (*udp.Socket, error) {
-	if raw {
-		return udp.ListenRaw(local.Addr(), bind)
+// watch has the associations told what becomes of the local addresses. Those of
+// a simulated network stay as they are.
+func (s *userStack) watch() {
+	s.unwatch = func() {}
+	if s.ep.cfg.Socket != nil {
+		return
 	}
-	return udp.Listen(local, bind)
+	var addrs []netip.Addr
+	for _, l := range s.locals {
+		addrs = append(addrs, l.Addr())
+	}
+	unwatch, err := addrwatch.Watch(addrs, s.localChanged)
+	if err != nil {
+		// Timeouts find out too, only later.
+		s.ep.cfg.Logger.Warn("changes of local addresses are not seen", "err", err)
+		return
+	}
+	s.unwatch = unwatch
 }
 
 // localChanged tells every association that a local address stopped or started
@@ -138,7 +142,7 @@ func (s *userStack) now() engine.Time { return engine.Time(time.Since(s.start) +
 func (s *userStack) at(t engine.Time) time.Time { return s.start.Add(time.Duration(t) - time.Second) }
 
 // read passes what a socket receives to the association that it is for.
-func (s *userStack) read(from *udp.Socket) {
+func (s *userStack) read(from socket) {
 	for {
 		b, err := from.Receive()
 		if err != nil {
@@ -151,7 +155,7 @@ func (s *userStack) read(from *udp.Socket) {
 // hints passes on what the network says of packets that did not arrive. The
 // packet that a message quotes names the association; whether the message is
 // believed is for the association to say.
-func (s *userStack) hints(from *udp.Socket) {
+func (s *userStack) hints(from socket) {
 	err := from.Hints(func(h udp.Hint) { s.hint(from.Local(), h) })
 	if !errors.Is(err, net.ErrClosed) {
 		s.ep.cfg.Logger.Warn("what routers say of packets that are too large is not heard", "err", err)
@@ -243,7 +247,7 @@ func (s *userStack) run() {
 	}
 }
 
-func (s *userStack) socket(local netip.AddrPort) *udp.Socket {
+func (s *userStack) socket(local netip.AddrPort) socket {
 	for _, sock := range s.socks {
 		if sock.Local() == local {
 			return sock
@@ -329,7 +333,11 @@ func (s *userStack) dial(ctx context.Context, remote []netip.AddrPort) (*Assoc, 
 			remote[i] = netip.AddrPortFrom(r.Addr(), 0)
 		}
 	}
-	pairs := candidates(s.locals, remote, kernelSource)
+	source := kernelSource
+	if s.ep.cfg.Socket != nil {
+		source = func(netip.AddrPort) netip.Addr { return netip.Addr{} } // its routes are none of the kernel's
+	}
+	pairs := candidates(s.locals, remote, source)
 	if len(pairs) == 0 {
 		return nil, fmt.Errorf("dial %v: no local address of the same family: local addresses are %v: %w", remote, s.locals, syscall.ENETUNREACH)
 	}
