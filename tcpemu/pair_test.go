@@ -94,6 +94,7 @@ func listenOn(t testing.TB, b sctpmh.Backend) *sctpmh.Endpoint {
 // names resolves every name to one server.
 type names struct {
 	server *sctpmh.Endpoint
+	permit []netip.Addr // of the server, beside the one that answers
 	verify func(src netip.Addr, claim string) (Identity, []netip.Addr, error)
 }
 
@@ -101,7 +102,8 @@ func (n names) Resolve(_ context.Context, name string, _ uint16) (Targets, error
 	if name == "legacy.example" {
 		return Targets{Reason: "no SVCB record"}, nil
 	}
-	return Targets{MH: []Endpoint{{Name: name, Remotes: n.server.Addrs(), Identity: Identity{Name: name, Binding: "claim"}}}}, nil
+	permit := func(netip.Addr, []netip.Addr, bool) []netip.Addr { return n.permit }
+	return Targets{MH: []Endpoint{{Name: name, Remotes: n.server.Addrs(), Identity: Identity{Name: name, Binding: "claim"}, Permit: permit}}}, nil
 }
 
 func (n names) Verify(_ context.Context, src netip.Addr, claim string, _ []netip.Addr, _ bool) (Identity, []netip.Addr, error) {
@@ -113,14 +115,21 @@ func (n names) Verify(_ context.Context, src netip.Addr, claim string, _ []netip
 
 func newWorld(t testing.TB, resolver names) *world {
 	t.Helper()
-	w := &world{t: t, server: listenOn(t, backends.listener)}
+	server, client := listenOn(t, backends.listener), listenOn(t, backends.dialer)
+	return newWorldOn(t, resolver, client, server)
+}
+
+// newWorldOn is newWorld over endpoints that there are.
+func newWorldOn(t testing.TB, resolver names, client, server *sctpmh.Endpoint) *world {
+	t.Helper()
+	w := &world{t: t, server: server}
 	resolver.server = w.server
 	l, err := Listen(w.server, &ListenConfig{Name: "server.example", Resolver: resolver})
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.l = l
-	w.dialer = &Dialer{Endpoint: listenOn(t, backends.dialer), Resolver: resolver, Name: "client.example"}
+	w.dialer = &Dialer{Endpoint: client, Resolver: resolver, Name: "client.example"}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
