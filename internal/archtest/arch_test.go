@@ -49,6 +49,7 @@ var layers = map[string][]string{
 	"internal/demo":             {"internal/lab", "internal/testnet"},
 	"internal/doctor":           {"internal/config", "noid"},
 	"internal/failbench":        {"internal/testnet", "sctpmh"},
+	"internal/workload":         nil,
 	"interop":                   {"interop/pattern", "interop/usrsctp", "interop/vm", "internal/testnet", "sctpmh", "tcpemu"},
 	"interop/linuxpeer":         {"interop/pattern"},
 	"interop/pattern":           nil,
