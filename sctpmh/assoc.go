@@ -32,8 +32,8 @@ type Assoc struct {
 	established chan struct{} // closed by the driver
 	done        chan struct{} // closed when the driver ends
 
-	unsent queue // users to driver
-	ready  queue // driver to users
+	unsent outbox // users to driver
+	ready  queue  // driver to users
 
 	mu        sync.Mutex // leaf; guards what follows
 	err       error
@@ -67,7 +67,7 @@ func newAssoc(e *Endpoint, d driver) *Assoc {
 		driver:      d,
 		established: make(chan struct{}),
 		done:        make(chan struct{}),
-		unsent:      newQueue(unsentLimit),
+		unsent:      newOutbox(unsentLimit),
 		ready:       newQueue(readyLimit),
 	}
 }
@@ -76,14 +76,15 @@ func newAssoc(e *Endpoint, d driver) *Assoc {
 func (a *Assoc) ID() uint64 { return a.id }
 
 // Send queues a message, which the association owns from then on. It waits
-// while the send buffer is full. Its error is the association's end, or one
-// of ErrEmpty, ErrTooBig and ErrStream, or ctx's.
+// while the stream's share of the send buffer is full; one message of a stream
+// always finds room. Its error is the association's end, or one of ErrEmpty,
+// ErrTooBig and ErrStream, or ctx's.
 func (a *Assoc) Send(ctx context.Context, m Message) error {
 	if err := a.check(m); err != nil {
 		return err
 	}
-	first, err := a.unsent.put(ctx, m)
-	if first {
+	wake, err := a.unsent.put(ctx, m)
+	if wake {
 		a.driver.poke()
 	}
 	return err
@@ -94,8 +95,8 @@ func (a *Assoc) TrySend(m Message) (ok bool, err error) {
 	if err := a.check(m); err != nil {
 		return false, err
 	}
-	ok, first, err := a.unsent.tryPut(m)
-	if first {
+	ok, wake, err := a.unsent.tryPut(m)
+	if wake {
 		a.driver.poke()
 	}
 	return ok, err

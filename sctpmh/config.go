@@ -32,8 +32,9 @@ type Config struct {
 	// association. Default 4 MiB, over the kernel 1 MiB.
 	ReceiveBuffer int
 
-	// SendBuffer is how many octets of an association wait for the peer
-	// before Send blocks. Default 1 MiB.
+	// SendBuffer is how many octets of an association may wait to be
+	// acknowledged. Send blocks earlier when the network takes less. Default
+	// 8 MiB, over the kernel 1 MiB.
 	SendBuffer int
 
 	// MaxAssociations bounds the associations of the endpoint; a further one
@@ -103,7 +104,7 @@ func (c *Config) engineConfig(locals []netip.AddrPort) engine.Config {
 		Accept:            true,
 		MaxStreams:        c.MaxStreams,
 		ReceiveBuffer:     c.ReceiveBuffer,
-		SendBuffer:        c.SendBuffer,
+		SendBuffer:        c.sendBuffer() + sendReserve,
 		Adaptation:        c.Adaptation,
 		HeartbeatInterval: c.HeartbeatInterval,
 		RTOMin:            c.RTOMin,
@@ -163,7 +164,8 @@ const (
 
 	// readyLimit and unsentLimit bound the octets that wait between the user
 	// and the association's goroutine. Beyond the first the peer's window
-	// closes; beyond the second Send blocks.
+	// closes; beyond the second Send blocks, but for one message of each stream,
+	// two with an unordered one.
 	readyLimit  = 256 << 10
 	unsentLimit = 256 << 10
 

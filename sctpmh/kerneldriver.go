@@ -68,7 +68,7 @@ const checkInterval = 100 * time.Millisecond
 // stays in the kernel and closes the peer's window. Once the association is over
 // the rest, bounded by the window, is theirs at once.
 func (d *kernelDriver) give(m Message) {
-	for ok, _, err := d.assoc.ready.tryPut(m); !ok && err == nil; ok, _, err = d.assoc.ready.tryPut(m) {
+	for ok, err := d.assoc.ready.tryPut(m); !ok && err == nil; ok, err = d.assoc.ready.tryPut(m) {
 		if !d.conn.Check() {
 			d.assoc.ready.force(m)
 			return
@@ -163,7 +163,7 @@ func better(p, q kernel.Path) bool {
 // send moves messages from the users to the kernel.
 func (d *kernelDriver) send() {
 	for {
-		m, _, err := d.assoc.unsent.take(d.ctx)
+		m, err := d.assoc.unsent.take(d.ctx)
 		switch {
 		case d.ctx.Err() != nil:
 			return

@@ -31,6 +31,7 @@ type loop struct {
 	armed   engine.Time // when the timer fires, 0: not set
 	place   place
 	arrived []arrival // being handled
+	scratch []engine.PathInfo
 
 	size    atomic.Int64  // octets of the largest message that fits a packet
 	dropped atomic.Uint64 // batches for which the inbox had no room
@@ -123,10 +124,14 @@ func (l *loop) step() {
 	l.rearm(now)
 }
 
-// takeUnsent moves messages from the users to the state machine.
+// takeUnsent moves messages from the users to the state machine, whose streams
+// take turns too. When it has all that it can use, a stream that had nothing to
+// send since then has still a message taken, so that it leaves with the next
+// packet and not after what others have waiting.
 func (l *loop) takeUnsent(now engine.Time) {
+	mark := l.sendMark()
 	for l.engine.Established() && l.engine.SendSpace() > 0 {
-		m, ok, _, err := l.assoc.unsent.tryTake()
+		m, ok, err := l.assoc.unsent.tryTake(l.held() >= mark)
 		if !ok {
 			if err != nil {
 				l.engine.Shutdown(now)
@@ -150,7 +155,7 @@ func (l *loop) giveReady(now engine.Time) {
 		if !ok {
 			return
 		}
-		_, _, _ = l.assoc.ready.tryPut(Message{Stream: uint16(m.Stream), PPID: uint32(m.PPID), Unordered: m.Unordered, Data: m.Data})
+		_, _ = l.assoc.ready.tryPut(Message{Stream: uint16(m.Stream), PPID: uint32(m.PPID), Unordered: m.Unordered, Data: m.Data})
 	}
 }
 

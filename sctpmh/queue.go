@@ -7,8 +7,9 @@ import (
 	"github.com/sctpmh/mh/internal/gate"
 )
 
-// A queue passes messages between users and an association's loop. It is
-// bounded in octets: what exceeds the limit waits on the other side.
+// A queue passes messages from an association's driver to users, in the order
+// in which they arrived. It is bounded in octets: what exceeds the limit waits
+// on the other side, and closes the peer's window.
 //
 // mu is a leaf: nothing is called while it is held.
 type queue struct {
@@ -23,20 +24,20 @@ type queue struct {
 
 func newQueue(limit int) queue { return queue{limit: limit} }
 
-// tryPut adds m if there is room. first says that it was empty before.
-func (q *queue) tryPut(m Message) (ok, first bool, err error) {
+// tryPut adds m if there is room.
+func (q *queue) tryPut(m Message) (ok bool, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.err != nil {
-		return false, false, q.err
+		return false, q.err
 	}
 	if q.octets >= q.limit {
-		return false, false, nil
+		return false, nil
 	}
 	q.items = append(q.items, m)
 	q.octets += len(m.Data)
 	q.changed.Notify()
-	return true, len(q.items)-q.head == 1, nil
+	return true, nil
 }
 
 // force adds m whatever the limit: the last messages of an association that
@@ -47,19 +48,6 @@ func (q *queue) force(m Message) {
 	q.items = append(q.items, m)
 	q.octets += len(m.Data)
 	q.changed.Notify()
-}
-
-// put adds m when there is room.
-func (q *queue) put(ctx context.Context, m Message) (first bool, err error) {
-	for {
-		ok, first, err := q.tryPut(m)
-		if ok || err != nil {
-			return first, err
-		}
-		if err := q.await(ctx, func() bool { return q.octets < q.limit }); err != nil {
-			return false, err
-		}
-	}
 }
 
 // await waits until ready holds, an error is set, or ctx ends.

@@ -1,0 +1,235 @@
+package sctpmh
+
+import (
+	"context"
+	"sync"
+
+	"github.com/sctpmh/mh/internal/gate"
+)
+
+// An outbox passes messages from users to an association's driver. The
+// messages of a stream form a flow, its unordered ones another, and flows take
+// turns, a message each: however much a bulk stream has to send, others wait
+// for one message of it.
+//
+//	          put                  turn                   put
+//	(nothing) ---> fresh ---> served, with or without messages ---+
+//	    ^                       |  ^                              |
+//	    +--- turn, no message --+  +------------------------------+
+//
+// A fresh flow goes before the served ones, but not again before each of them
+// has had a turn, so that it cannot keep them waiting. One that has sent all
+// is forgotten when its turn comes: what is idle costs nothing.
+//
+// Invariant: octets is the sum of the flows' octets, waiting counts the flows
+// that have any; a flow is in flows if it is in fresh or in served, in one of
+// them.
+//
+// mu is a leaf: nothing is called while it is held.
+type outbox struct {
+	mu            sync.Mutex
+	flows         map[flowID]*flow
+	fresh, served flowList
+	octets        int
+	waiting       int
+	limit         int
+	err           error       // no more may be put; what there is is still taken
+	filled        gate.Signal // for who takes
+}
+
+// flowID names a flow.
+type flowID struct {
+	stream    uint16
+	unordered bool
+}
+
+// A flow is messages that wait, in order.
+type flow struct {
+	id       flowID
+	messages []Message
+	head     int
+	octets   int
+	room     gate.Signal // for who puts
+	next     *flow       // in a flowList
+}
+
+func newOutbox(limit int) outbox { return outbox{limit: limit, flows: make(map[flowID]*flow)} }
+
+// tryPut adds m if its flow has room. wake says that the driver may not know
+// yet that there is something to take.
+func (b *outbox) tryPut(m Message) (ok, wake bool, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.add(m)
+}
+
+// put adds m when its flow has room.
+func (b *outbox) put(ctx context.Context, m Message) (wake bool, err error) {
+	for {
+		b.mu.Lock()
+		ok, wake, err := b.add(m)
+		if ok || err != nil {
+			b.mu.Unlock()
+			return wake, err
+		}
+		room := b.flows[m.flow()].room.Wait()
+		b.mu.Unlock()
+		select {
+		case <-room:
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+	}
+}
+
+func (m *Message) flow() flowID { return flowID{m.Stream, m.Unordered} }
+
+// add is tryPut with mu held.
+func (b *outbox) add(m Message) (ok, wake bool, err error) {
+	if b.err != nil {
+		return false, false, b.err
+	}
+	f := b.flows[m.flow()]
+	if f != nil && !b.admits(f) {
+		return false, false, nil
+	}
+	wake = f == nil || b.octets == 0
+	if f == nil {
+		f = &flow{id: m.flow()}
+		b.flows[f.id] = f
+		b.fresh.push(f)
+	}
+	if f.octets == 0 {
+		b.waiting++
+	}
+	f.messages = append(f.messages, m)
+	f.octets += len(m.Data)
+	b.octets += len(m.Data)
+	b.filled.Notify()
+	return true, wake, nil
+}
+
+// admits reports whether a flow may have a further message wait. The first one
+// is always admitted. So no more waits than the limit and, for each flow, one
+// message.
+func (b *outbox) admits(f *flow) bool {
+	return f.octets == 0 || b.octets < b.limit && f.octets < b.share()
+}
+
+// share is what of the limit a flow may use: the same for all that have
+// something waiting.
+func (b *outbox) share() int { return b.limit / max(1, b.waiting) }
+
+// tryTake removes the message whose turn it is. With full, only fresh flows
+// have one. The error comes after the last message.
+func (b *outbox) tryTake(full bool) (m Message, ok bool, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f := b.turn(full)
+	if f == nil {
+		if b.octets == 0 {
+			err = b.err
+		}
+		return m, false, err
+	}
+	m = f.pop()
+	b.octets -= len(m.Data)
+	if f.octets == 0 {
+		b.waiting--
+	}
+	b.served.push(f)
+	if b.admits(f) && f.octets <= b.share()/2 {
+		f.room.Notify() // not for each message: waking somebody costs more than it
+	}
+	return m, true, nil
+}
+
+// turn unlinks the flow whose turn it is.
+func (b *outbox) turn(full bool) *flow {
+	if f := b.fresh.pop(); f != nil || full {
+		return f
+	}
+	for f := b.served.pop(); f != nil; f = b.served.pop() {
+		if f.octets > 0 {
+			return f
+		}
+		delete(b.flows, f.id)
+	}
+	return nil
+}
+
+// take removes the message whose turn it is, and waits for one.
+func (b *outbox) take(ctx context.Context) (Message, error) {
+	for {
+		m, ok, err := b.tryTake(false)
+		if ok || err != nil {
+			return m, err
+		}
+		b.mu.Lock()
+		if b.octets > 0 || b.err != nil {
+			b.mu.Unlock()
+			continue
+		}
+		filled := b.filled.Wait()
+		b.mu.Unlock()
+		select {
+		case <-filled:
+		case <-ctx.Done():
+			return Message{}, ctx.Err()
+		}
+	}
+}
+
+// end sets the error that follows the last message. The first one stays.
+func (b *outbox) end(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err != nil {
+		return
+	}
+	b.err = err
+	b.filled.Notify()
+	for _, f := range b.flows {
+		f.room.Notify()
+	}
+}
+
+// pop removes the first message.
+func (f *flow) pop() Message {
+	m := f.messages[f.head]
+	f.messages[f.head] = Message{}
+	f.head++
+	f.octets -= len(m.Data)
+	if f.head == len(f.messages) {
+		f.messages, f.head = f.messages[:0], 0
+	} else if f.head > 64 && f.head*2 > len(f.messages) {
+		n := copy(f.messages, f.messages[f.head:])
+		clear(f.messages[n:])
+		f.messages, f.head = f.messages[:n], 0
+	}
+	return m
+}
+
+// A flowList is flows in the order of their turns.
+type flowList struct{ first, last *flow }
+
+func (l *flowList) push(f *flow) {
+	if l.last == nil {
+		l.first = f
+	} else {
+		l.last.next = f
+	}
+	l.last = f
+}
+
+// pop unlinks the first flow, nil if there is none.
+func (l *flowList) pop() *flow {
+	f := l.first
+	if f == nil {
+		return nil
+	}
+	if l.first, f.next = f.next, nil; l.first == nil {
+		l.last = nil
+	}
+	return f
+}
