@@ -32,6 +32,10 @@ type Dialer struct {
 	// reach the target.
 	Via string
 
+	// Fallback connects where mh does not, when it is asked for one of TCP's
+	// networks and not Via a gateway. Nil: nothing does.
+	Fallback *Fallback
+
 	// Hops counts the gateways that a connection has passed already; a
 	// gateway that dials on sets it.
 	Hops uint8
@@ -39,9 +43,25 @@ type Dialer struct {
 	// Logger gets breaches of protocol. Nil: none.
 	Logger *slog.Logger
 
-	mu       sync.Mutex // leaf
-	sessions map[string]*shared
-	closed   bool
+	// Policy says which connections share an association. Default Shared.
+	Policy Policy
+
+	// Associations is how many Spread makes with a host. Default 2.
+	Associations int
+
+	// Weight says how large a share of the connections of Spread goes over an
+	// association that prefers a path; the zero Pair stands for none so far. It
+	// must always say the same. Nil: all the same.
+	Weight func(sctpmh.Pair) int
+
+	// Listener takes the connections that peers open over associations made
+	// here, and lends those that peers made for dials to them. It is of the
+	// same host and name as the dialer. Nil: both are refused.
+	Listener *Listener
+
+	own     pool // without Listener
+	closed  bool // guarded by the pool's mu
+	running sync.WaitGroup
 }
 
 // MaxHops is how many gateways a connection may pass.
@@ -51,10 +71,10 @@ const MaxHops = 4
 // (RFC 6951 section 7).
 const DefaultUDPPort = 9899
 
-// DialContext connects to a host and port over an association. network is
-// "mh", or one of TCP's so that the method fits where net.Dialer's does. Its
-// errors say which name and addresses failed; errors.Is finds
-// syscall.ECONNREFUSED and so on in them.
+// DialContext connects to a host and port: over an association, or, if network
+// is one of TCP's and there is a Fallback, without one where that does not
+// work. With "mh" it never does. Its errors say which name and addresses
+// failed; errors.Is finds syscall.ECONNREFUSED and so on in them.
 func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	host, port, err := splitTarget(address)
 	if err != nil {
@@ -68,7 +88,7 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 	} else if t.Addr, err = netip.ParseAddr(host); err != nil {
 		t.Addr, t.Name = netip.Addr{}, host
 	}
-	c, err := d.dial(ctx, peer, t, remote)
+	c, err := d.dial(ctx, network, peer, t, remote)
 	if err != nil {
 		return nil, d.opError(remote, err)
 	}
@@ -76,33 +96,75 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 }
 
 // dial connects to a target at or behind a peer.
-func (d *Dialer) dial(ctx context.Context, peer string, t Target, remote Addr) (*Conn, error) {
+func (d *Dialer) dial(ctx context.Context, network, peer string, t Target, remote Addr) (net.Conn, error) {
 	targets, err := d.resolve(ctx, peer, t.Port)
 	if err != nil {
-		return nil, err
+		// Nothing is known then, not even that the peer does not speak mh.
+		return nil, &NameError{Name: peer, Err: err}
 	}
-	if len(targets.MH) == 0 {
+	mh := func(ctx context.Context) (net.Conn, error) { return d.dialMH(ctx, targets.MH, t, remote) }
+	to := d.legacy(network, targets)
+	switch {
+	case len(to) == 0 && len(targets.MH) == 0:
 		return nil, fmt.Errorf("%s does not speak mh: %s: %w", peer, targets.Reason, syscall.EPROTONOSUPPORT)
+	case len(to) == 0:
+		return mh(ctx)
+	case len(targets.MH) == 0:
+		return d.Fallback.dial(ctx, errand{target: remote.String(), to: to, why: targets.Reason})
 	}
+	return d.Fallback.dial(ctx, errand{target: remote.String(), to: to, mh: mh})
+}
+
+// legacy returns the addresses to which a dial may fall back. Those behind a
+// gateway are the gateway's business.
+func (d *Dialer) legacy(network string, targets Targets) (to []netip.AddrPort) {
+	if network == "mh" || d.Fallback == nil || d.Via != "" || targets.NoFallback {
+		return nil
+	}
+	for _, a := range targets.Legacy {
+		to = append(to, ofNetwork(network, []netip.Addr{a.Addr()}, a.Port())...)
+	}
+	return to
+}
+
+// dialMH connects over an association with the first host that can be reached.
+func (d *Dialer) dialMH(ctx context.Context, hosts []Endpoint, t Target, remote Addr) (net.Conn, error) {
 	var errs []error
-	for _, host := range targets.MH {
+	for _, host := range hosts {
 		c, err := d.dialHost(ctx, host, t, remote)
 		if err == nil {
 			return c, nil
 		}
 		errs = append(errs, err)
-		var refused *RefusedError
-		if errors.As(err, &refused) || ctx.Err() != nil {
+		if isAnswer(err) || ctx.Err() != nil {
 			break // the host has answered for its name
 		}
 	}
 	return nil, errors.Join(errs...)
 }
 
+// A NameError is a name that could not be resolved. errors.Is finds
+// syscall.EHOSTUNREACH in it.
+type NameError struct {
+	Name string
+	Err  error // what the resolver said
+}
+
+func (e *NameError) Error() string { return e.Err.Error() }
+
+// Unwrap returns what the resolver said.
+func (e *NameError) Unwrap() error { return e.Err }
+
+// Is gives it a class that users know.
+func (e *NameError) Is(target error) bool { return target == syscall.EHOSTUNREACH }
+
 // resolve finds the hosts of a peer's name or address.
 func (d *Dialer) resolve(ctx context.Context, peer string, port uint16) (Targets, error) {
 	if a, err := netip.ParseAddr(peer); err == nil && d.Resolver == nil {
-		return Targets{MH: []Endpoint{{Remotes: []netip.AddrPort{netip.AddrPortFrom(a.Unmap(), DefaultUDPPort)}, Identity: Identity{Binding: "none"}}}}, nil
+		return Targets{
+			MH:     []Endpoint{{Remotes: []netip.AddrPort{netip.AddrPortFrom(a.Unmap(), DefaultUDPPort)}, Identity: Identity{Binding: "none"}}},
+			Legacy: []netip.AddrPort{netip.AddrPortFrom(a.Unmap(), port)},
+		}, nil
 	}
 	if d.Resolver == nil {
 		return Targets{}, fmt.Errorf("cannot resolve %s: the dialer has no resolver", peer)

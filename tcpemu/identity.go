@@ -3,6 +3,7 @@ package tcpemu
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"sync"
 )
 
@@ -13,6 +14,21 @@ type Identity struct {
 	Binding string // how the name was tied to the address, as package noid has it: "none", "claim", "reverse", "static", ...
 	Channel string // how trustworthy the way to that knowledge was
 	Secured bool   // the association is sealed
+}
+
+// How names and the ways to their records are rated, weakest first, in the
+// words of package noid. What is not listed is weaker than all.
+var (
+	bindings = []string{"none", "hint", "claim", "reverse", "reverse-all", "tls", "static"}
+	channels = []string{"plain", "encrypted", "ad", "validated", "local"}
+)
+
+// covers reports whether i was proved at least as well as o, which has the same
+// name.
+func (i Identity) covers(o Identity) bool {
+	return i.Name == o.Name && (i.Secured || !o.Secured) &&
+		slices.Index(bindings, i.Binding) >= slices.Index(bindings, o.Binding) &&
+		slices.Index(channels, i.Channel) >= slices.Index(channels, o.Channel)
 }
 
 // identity is an Identity that becomes known later.
@@ -69,6 +85,10 @@ type Targets struct {
 	MH     []Endpoint
 	Legacy []netip.AddrPort // where plain TCP would go
 	Reason string           // why MH is empty
+
+	// NoFallback says that Legacy must not take the place of mh: that could be
+	// what somebody wants who suppresses packets.
+	NoFallback bool
 }
 
 // An Endpoint is one host that speaks mh, and what is known of it.

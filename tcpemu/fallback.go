@@ -1,0 +1,220 @@
+package tcpemu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/sctpmh/mh/sctpmh"
+)
+
+const (
+	// mhHeadStart is how long an attempt over an association goes alone: the
+	// time of its first two pairs of addresses.
+	mhHeadStart = 2 * attemptDelay
+
+	// uplinksTime is how long the ways out of this host are taken for known.
+	uplinksTime = time.Second
+)
+
+// A Fallback connects to hosts that do not speak mh: by multipath TCP, which
+// becomes plain TCP where either end has no other, and by plain TCP where the
+// network swallows the former. All pairs of a way out of this host and an
+// address of the target are raced in the manner of RFC 8305, so a dead uplink
+// or a dead address costs 250 ms. What won is tried first for ten minutes. The
+// zero value is ready for use, by any goroutine.
+type Fallback struct {
+	// Local are the addresses that connections may leave from. None: every
+	// global address that leads out.
+	Local []netip.Addr
+
+	memory memory
+
+	mu     sync.Mutex // leaf; guards what follows
+	ups    []sctpmh.Uplink
+	looked time.Time // when ups were looked up
+}
+
+// DialContext connects to a host and port, in families as network has it:
+// "tcp", "tcp4" or "tcp6". A name is resolved by the system. The connection is
+// a *LegacyConn.
+func (f *Fallback) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	host, port, err := splitTarget(address)
+	remote := Addr{Host: host, Port: port}
+	if err == nil {
+		var addrs []netip.Addr
+		if addrs, err = lookup(ctx, host); err == nil {
+			var c net.Conn
+			if c, err = f.dial(ctx, errand{target: remote.String(), to: ofNetwork(network, addrs, port)}); err == nil {
+				return c, nil
+			}
+		}
+	}
+	return nil, &net.OpError{Op: "dial", Net: network, Addr: remote, Err: err}
+}
+
+// lookup has the system resolve a name.
+func lookup(ctx context.Context, host string) ([]netip.Addr, error) {
+	if a, err := netip.ParseAddr(host); err == nil {
+		return []netip.Addr{a}, nil
+	}
+	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+}
+
+// ofNetwork returns the addresses that a network such as "tcp6" has.
+func ofNetwork(network string, addrs []netip.Addr, port uint16) (to []netip.AddrPort) {
+	for _, a := range addrs {
+		a = a.Unmap()
+		if a.Is4() && network != "tcp6" || a.Is6() && network != "tcp4" {
+			to = append(to, netip.AddrPortFrom(a, port))
+		}
+	}
+	return to
+}
+
+// An errand is what to connect to, and how.
+type errand struct {
+	target string // names it in the memory
+	to     []netip.AddrPort
+	why    string // why not over mh; "" when that is tried
+
+	// mh, unless nil, is the attempt over an association.
+	mh func(context.Context) (net.Conn, error)
+}
+
+// dial runs an errand: mh goes first, and the ways of TCP beside it when it
+// has not succeeded soon. A way that won before goes first of all.
+func (f *Fallback) dial(ctx context.Context, e errand) (net.Conn, error) {
+	ups := f.uplinks()
+	all := ways(e.to, ups, f.source)
+	here := place{network(ups), e.target}
+	old, known := f.memory.recall(here, time.Now())
+	known = known && putFirst(all, old.way)
+	var attempts []attempt[net.Conn]
+	names := make([]string, 0, len(all)+1)
+	for i, w := range all {
+		plain := known && i == 0 && old.plain
+		attempts = append(attempts, attempt[net.Conn]{lead: attemptDelay, run: func(ctx context.Context) (net.Conn, error) { return connect(ctx, w, plain) }})
+		names = append(names, w.String())
+	}
+	if e.mh != nil {
+		at := 0
+		if known {
+			at = 1
+		}
+		attempts = slices.Insert(attempts, at, attempt[net.Conn]{lead: mhHeadStart, run: e.mh})
+		names = slices.Insert(names, at, "mh")
+	}
+	if len(attempts) == 0 {
+		return nil, fmt.Errorf("no way leads from here to %v: %w", e.to, syscall.ENETUNREACH)
+	}
+	end := race(ctx, attempts, isAnswer, discard)
+	if end.winner < 0 {
+		return nil, errors.Join(end.errs...)
+	}
+	c, ok := end.value.(*LegacyConn)
+	if !ok || end.winner == 0 && !known && !c.plain {
+		f.memory.forget(here) // this is what is tried first anyway
+	} else {
+		f.memory.remember(here, c.way, c.plain, time.Now())
+	}
+	if ok {
+		c.reason = reason(e.why, known && end.winner == 0, names[:end.winner], end.errs)
+	}
+	return end.value, nil
+}
+
+// isAnswer reports whether an error is the host's own answer: no other way
+// will get a better one.
+func isAnswer(err error) bool {
+	var refused *RefusedError
+	return errors.As(err, &refused)
+}
+
+// reason tells why a connection came about as it did: why not over mh, and
+// what was tried before.
+func reason(why string, again bool, before []string, errs []error) string {
+	var parts []string
+	if why != "" {
+		parts = append(parts, why)
+	}
+	if again {
+		parts = append(parts, "it has won here before")
+	}
+	for i, name := range before {
+		if errs[i] != nil {
+			parts = append(parts, name+": "+errs[i].Error())
+		} else {
+			parts = append(parts, name+": no answer so far")
+		}
+	}
+	return strings.Join(parts, "; ")
+}
+
+// putFirst moves a way to the front, if it is one of them.
+func putFirst(all []way, w way) bool {
+	i := slices.Index(all, w)
+	if i < 0 {
+		return false
+	}
+	copy(all[1:i+1], all[:i])
+	all[0] = w
+	return true
+}
+
+// uplinks returns the ways out of this host that may be used. When they cannot
+// be found out, what the kernel chooses has to do.
+func (f *Fallback) uplinks() []sctpmh.Uplink {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if now := time.Now(); f.looked.IsZero() || now.Sub(f.looked) >= uplinksTime {
+		all, _ := sctpmh.Uplinks()
+		f.ups, f.looked = f.permitted(all), now
+	}
+	return f.ups
+}
+
+// permitted returns those uplinks that have a local address of the user's
+// choice. One that is chosen and leads nowhere by itself is believed: source
+// routing may see to it.
+func (f *Fallback) permitted(all []sctpmh.Uplink) (out []sctpmh.Uplink) {
+	if len(f.Local) == 0 {
+		return all
+	}
+	for _, a := range f.Local {
+		i := slices.IndexFunc(all, func(u sctpmh.Uplink) bool { return u.Addr == a })
+		if i < 0 {
+			out = append(out, sctpmh.Uplink{Addr: a})
+		} else {
+			out = append(out, all[i])
+		}
+	}
+	return out
+}
+
+// source returns what the kernel sends from to a destination, if that may be
+// used.
+func (f *Fallback) source(to netip.AddrPort) netip.Addr {
+	a := sctpmh.SourceFor(to)
+	if len(f.Local) > 0 && !a.IsLoopback() && !slices.Contains(f.Local, a) {
+		return netip.Addr{}
+	}
+	return a
+}
+
+// network names the network that this host is in.
+func network(ups []sctpmh.Uplink) string {
+	var addrs []string
+	for _, u := range ups {
+		addrs = append(addrs, u.Addr.String())
+	}
+	slices.Sort(addrs)
+	return strings.Join(addrs, " ")
+}
