@@ -21,6 +21,7 @@ const (
 	CodeDenied      Code = 32
 	CodeResources   Code = 64
 	CodeNetwork     Code = 65
+	CodeAway        Code = 66 // going away: nothing was done, ask again over another association
 	CodeRefused     Code = 96 // refused, or reset
 	CodeUnreachable Code = 97
 	CodeTimeout     Code = 98
@@ -39,6 +40,7 @@ var codes = map[Code]struct {
 	CodeDenied:      {syscall.EACCES, "not authorised"},
 	CodeResources:   {syscall.EAGAIN, "out of resources"},
 	CodeNetwork:     {syscall.ENETUNREACH, "network failure"},
+	CodeAway:        {syscall.ECONNREFUSED, "the peer is going away"},
 	CodeRefused:     {syscall.ECONNREFUSED, "connection refused"},
 	CodeUnreachable: {syscall.EHOSTUNREACH, "host unreachable"},
 	CodeTimeout:     {syscall.ETIMEDOUT, "timed out"},

@@ -12,13 +12,13 @@ import (
 // earlySession is a session whose peer has not said HELLO yet.
 func earlySession(t *testing.T) (a *fakeAssoc, accepted chan *Conn) {
 	a, accepted = newFake(nil), make(chan *Conn, 1)
-	s := newSession(a, "", slog.New(slog.DiscardHandler), func(o *Open) error {
+	s := newSession(a, sessionConfig{log: slog.New(slog.DiscardHandler), accept: func(o *Open) error {
 		c, err := o.Accept(netip.AddrPort{})
 		if err == nil {
 			accepted <- c
 		}
 		return err
-	}, nil)
+	}})
 	t.Cleanup(func() {
 		a.Abort("over")
 		s.running.Wait()

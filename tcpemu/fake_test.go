@@ -38,6 +38,9 @@ func (a *fakeAssoc) Permit([]netip.Addr)            {}
 func (a *fakeAssoc) Peer() sctpmh.Peer              { return a.peer }
 func (a *fakeAssoc) MaxPayload() int                { return 1204 }
 func (a *fakeAssoc) Paths() []sctpmh.PathInfo       { return nil }
+func (a *fakeAssoc) PathsChanged() <-chan struct{}  { return nil }
+func (a *fakeAssoc) SetPrimary(sctpmh.Pair) bool    { return false }
+func (a *fakeAssoc) Stats() sctpmh.Stats            { return sctpmh.Stats{} }
 func (a *fakeAssoc) Failovers() []sctpmh.Failover   { return nil }
 func (a *fakeAssoc) Done() <-chan struct{}          { return a.done }
 func (a *fakeAssoc) Shutdown(context.Context) error { a.end(io.EOF); return nil }
@@ -95,8 +98,9 @@ func (a *fakeAssoc) Recv(ctx context.Context) (m sctpmh.Message, err error) {
 	}
 }
 
+// hello is that of a peer that dialled.
 func hello(nonce uint64) []byte {
-	return (&frame{typ: typeHello, version: 1, nonce: nonce, streams: 16384, credit: initialWindow}).append(nil)
+	return (&frame{typ: typeHello, version: 1, nonce: nonce, flags: helloDialled, streams: 16384, credit: initialWindow}).append(nil)
 }
 
 // FuzzSession is a peer that sends any sequence of messages. Nothing may
@@ -122,7 +126,7 @@ func FuzzSession(f *testing.F) {
 		a := newFake(nil)
 		var wg sync.WaitGroup
 		opened := 0
-		s := newSession(a, "", slog.New(slog.DiscardHandler), func(o *Open) error {
+		s := newSession(a, sessionConfig{log: slog.New(slog.DiscardHandler), accept: func(o *Open) error {
 			if opened++; opened%3 == 0 {
 				return errors.New("busy")
 			}
@@ -136,8 +140,8 @@ func FuzzSession(f *testing.F) {
 				io.Copy(io.Discard, c)
 			})
 			return nil
-		}, nil)
-		a.in <- sctpmh.Message{PPID: ppidCtrl, Data: hello(^uint64(0))} // ours is smaller: the peer opens odd streams
+		}})
+		a.in <- sctpmh.Message{PPID: ppidCtrl, Data: hello(^uint64(0))}
 		count := 0
 		for len(b) >= 3 && count < 1000 {
 			n := min(int(b[2]), len(b)-3)

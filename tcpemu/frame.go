@@ -55,7 +55,7 @@ const (
 	tlvText
 	tlvOffset
 	tlvOpaque
-	tlvSID
+	tlvFlags
 	tlvEnd
 )
 
@@ -77,8 +77,16 @@ type frame struct {
 	text    string
 	offset  uint64
 	opaque  uint64
-	sid     uint16
+	flags   helloFlags
 }
+
+// helloFlags say what a side does on an association.
+type helloFlags uint8
+
+const (
+	helloDialled helloFlags = 1 << iota // it dialled
+	helloAccepts                        // it takes connections that the other side opens
+)
 
 // A Target is where a connection is to go: a port of the peer itself, or a
 // port at another address or name that the peer is asked to reach.
@@ -103,10 +111,10 @@ func (t Target) String() string {
 
 // layout says which TLVs a type has: required, then optional ones.
 var layout = map[frameType]struct{ required, optional []tlv }{
-	typeHello:    {[]tlv{tlvVersion, tlvNonce, tlvStreams, tlvCredit}, []tlv{tlvName, tlvSeen}},
+	typeHello:    {[]tlv{tlvVersion, tlvNonce, tlvFlags, tlvStreams, tlvCredit}, []tlv{tlvName, tlvSeen}},
 	typePing:     {[]tlv{tlvOpaque}, nil},
 	typePong:     {[]tlv{tlvOpaque}, nil},
-	typeGoAway:   {[]tlv{tlvSID, tlvCode}, nil},
+	typeGoAway:   {[]tlv{tlvCode}, nil},
 	typeOpen:     {[]tlv{tlvEpoch, tlvTarget, tlvCredit}, []tlv{tlvHops, tlvVia}},
 	typeOpenOK:   {[]tlv{tlvEpoch, tlvCredit}, []tlv{tlvSeen}},
 	typeOpenFail: {[]tlv{tlvEpoch, tlvCode}, []tlv{tlvText}},
@@ -169,8 +177,8 @@ func (f *frame) appendTLV(b []byte, t tlv) []byte {
 		b = binary.BigEndian.AppendUint64(b, f.offset)
 	case tlvOpaque:
 		b = binary.BigEndian.AppendUint64(b, f.opaque)
-	case tlvSID:
-		b = binary.BigEndian.AppendUint16(b, f.sid)
+	case tlvFlags:
+		b = append(b, byte(f.flags))
 	}
 	n := len(b) - start - 3
 	if n == 0 {
@@ -275,8 +283,8 @@ func (f *frame) parseTLV(t tlv, v []byte) (ok bool) {
 		return number64(&f.offset, v)
 	case tlvOpaque:
 		return number64(&f.opaque, v)
-	case tlvSID:
-		return number16(&f.sid, v)
+	case tlvFlags:
+		return octet((*uint8)(&f.flags), v)
 	}
 	return true
 }

@@ -13,11 +13,11 @@ var examples = []struct {
 	frame frame
 	hex   string
 }{
-	{frame{typ: typeHello, version: 1, nonce: 0x0102030405060708, streams: 16384, credit: 262144, name: "a.example", seen: netip.MustParseAddrPort("192.0.2.1:9899")},
-		"01 010001 01 020008 0102030405060708 040002 4000 050008 0000000000040000 030009 612e6578616d706c65 060006 c0000201 26ab"},
+	{frame{typ: typeHello, version: 1, nonce: 0x0102030405060708, flags: helloDialled, streams: 16384, credit: 262144, name: "a.example", seen: netip.MustParseAddrPort("192.0.2.1:9899")},
+		"01 010001 01 020008 0102030405060708 0f0001 01 040002 4000 050008 0000000000040000 030009 612e6578616d706c65 060006 c0000201 26ab"},
 	{frame{typ: typePing, opaque: 7}, "03 0e0008 0000000000000007"},
 	{frame{typ: typePong, opaque: 7}, "04 0e0008 0000000000000007"},
-	{frame{typ: typeGoAway, sid: 9, code: CodeUnsupported}, "05 0f0002 0009 0b0001 02"},
+	{frame{typ: typeGoAway, code: CodeAway}, "05 0b0001 42"},
 	{frame{typ: typeOpen, epoch: 5, target: Target{Port: 80}, credit: 1}, "10 070004 00000005 090002 0050 050008 0000000000000001"},
 	{frame{typ: typeOpen, epoch: 5, target: Target{Name: "b.example", Port: 443}, credit: 1, hops: 2, via: []uint64{3}},
 		"10 070004 00000005 09000c 01bb 02 622e6578616d706c65 050008 0000000000000001 080001 02 0a0008 0000000000000003"},

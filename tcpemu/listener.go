@@ -45,31 +45,36 @@ type Listener struct {
 	endpoint *sctpmh.Endpoint
 	cfg      ListenConfig
 	opens    chan *Open
-	closing  chan struct{}
-	once     sync.Once
-	running  sync.WaitGroup // accept, one follow for each session, verifications
-	cancel   context.CancelFunc
-	ctx      context.Context
+	pool     pool // with the dialers of the host
+
+	once    sync.Once
+	open    context.Context // until Shutdown begins
+	shut    context.CancelFunc
+	live    context.Context // until the last session has ended, or must
+	cut     context.CancelFunc
+	running sync.WaitGroup // acceptAssocs, sessions, verifications
+	refused sync.WaitGroup // refuseOpens, refuseAssocs
 }
 
 // Listen accepts the associations that peers make with an endpoint.
 func Listen(e *sctpmh.Endpoint, cfg *ListenConfig) (*Listener, error) {
-	l := &Listener{endpoint: e, opens: make(chan *Open, maxUnaccepted), closing: make(chan struct{})}
+	l := &Listener{endpoint: e, opens: make(chan *Open, maxUnaccepted)}
 	if cfg != nil {
 		l.cfg = *cfg
 	}
 	if l.cfg.Logger == nil {
 		l.cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	l.ctx, l.cancel = context.WithCancel(context.Background())
-	l.running.Go(l.acceptAssocs) // ends when Close cancels ctx
+	l.open, l.shut = context.WithCancel(context.Background())
+	l.live, l.cut = context.WithCancel(context.Background())
+	l.running.Go(l.acceptAssocs) // ends when Shutdown begins
 	return l, nil
 }
 
 // acceptAssocs starts a session on each association.
 func (l *Listener) acceptAssocs() {
 	for {
-		a, err := l.endpoint.Accept(l.ctx)
+		a, err := l.endpoint.Accept(l.open)
 		if err != nil {
 			return
 		}
@@ -82,18 +87,17 @@ func (l *Listener) acceptAssocs() {
 	}
 }
 
-// serve runs a session until Close.
+// serve runs a session until Shutdown.
 func (l *Listener) serve(a assoc) *session {
-	s := newSession(a, l.cfg.Name, l.cfg.Logger, l.take, l.verify)
-	l.running.Go(func() { // ends with the association, or with Close
+	s := newSession(a, sessionConfig{name: l.cfg.Name, log: l.cfg.Logger, accept: l.take, onHello: l.verify})
+	l.running.Go(func() { // ends with the association, which Shutdown ends
 		select {
 		case <-a.Done():
-		case <-l.closing:
-			ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
-			defer cancel()
-			s.close(ctx)
+		case <-l.open.Done():
+			s.close(l.live)
 		}
 		s.running.Wait()
+		l.pool.dismiss(s)
 	})
 	return s
 }
@@ -105,7 +109,7 @@ func (l *Listener) verify(s *session, hello frame) {
 		return
 	}
 	l.running.Go(func() { // ends within verifyTimeout
-		ctx, cancel := context.WithTimeout(l.ctx, verifyTimeout)
+		ctx, cancel := context.WithTimeout(l.open, verifyTimeout)
 		defer cancel()
 		p := s.assoc.Peer()
 		id, permitted, err := l.cfg.Resolver.Verify(ctx, p.Handshake.Addr(), hello.name, p.Listed, p.Silent)
@@ -114,21 +118,20 @@ func (l *Listener) verify(s *session, hello frame) {
 		}
 		s.assoc.Permit(permitted)
 		s.identity.resolve(id, nil)
+		l.pool.admit(l.cfg.Name, s, id)
 	})
 }
 
 // take puts a connection before those who accept.
 func (l *Listener) take(o *Open) error {
-	select {
-	case <-l.closing:
-		return net.ErrClosed
-	default:
+	if l.open.Err() != nil {
+		return fmt.Errorf("no more connections are accepted: %w", syscall.ECONNREFUSED)
 	}
 	select {
 	case l.opens <- o:
 		return nil
 	default:
-		return fmt.Errorf("%d connections wait to be accepted", maxUnaccepted)
+		return fmt.Errorf("%d connections wait to be accepted: %w", maxUnaccepted, syscall.EAGAIN)
 	}
 }
 
@@ -138,7 +141,7 @@ func (l *Listener) AcceptOpen(ctx context.Context) (*Open, error) {
 	select {
 	case o := <-l.opens:
 		return o, nil
-	case <-l.closing:
+	case <-l.open.Done():
 		return nil, l.opError(net.ErrClosed)
 	case <-ctx.Done():
 		return nil, ctx.Err()
@@ -164,15 +167,51 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close ends accepting and, after a short time to drain, the associations. It
+// Shutdown ends accepting: peers are told to open no more connections, and
+// those that are running may go on until ctx ends. Connections that nobody had
+// accepted are refused in a way that lets their dialers ask elsewhere. It
 // returns when no goroutine of the listener is left. The endpoint stays open.
-func (l *Listener) Close() error {
+func (l *Listener) Shutdown(ctx context.Context) error {
 	l.once.Do(func() {
-		close(l.closing)
-		l.cancel()
+		l.shut()
+		l.refused.Go(l.refuseOpens)  // these end when Shutdown does
+		l.refused.Go(l.refuseAssocs) //
 	})
+	defer context.AfterFunc(ctx, l.cut)()
 	l.running.Wait()
+	l.cut()
+	l.refused.Wait()
 	return nil
+}
+
+// Close is Shutdown within two seconds.
+func (l *Listener) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+	defer cancel()
+	return l.Shutdown(ctx)
+}
+
+// refuseOpens empties the queue of connections.
+func (l *Listener) refuseOpens() {
+	for {
+		select {
+		case o := <-l.opens:
+			o.Reject(CodeAway, "")
+		case <-l.live.Done():
+			return
+		}
+	}
+}
+
+// refuseAssocs aborts the associations that are still made.
+func (l *Listener) refuseAssocs() {
+	for {
+		a, err := l.endpoint.Accept(l.live)
+		if err != nil {
+			return
+		}
+		a.Abort("going away")
+	}
 }
 
 // Addr returns the own name and no port: peers ask for ports as they like.
@@ -204,7 +243,7 @@ func (o *Open) Accept(bound netip.AddrPort) (*Conn, error) {
 	c := o.conn
 	err := net.ErrClosed
 	o.once.Do(func() {
-		c.laddr = Addr{Host: c.s.name, Port: o.Target.Port}
+		c.laddr = Addr{Host: c.s.cfg.name, Port: o.Target.Port}
 		c.raddr = Addr{Host: c.s.peerHost(), Port: c.sid}
 		c.mu.Lock()
 		if err = c.send.err; err == nil {

@@ -1,95 +1,318 @@
 package tcpemu
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
+	"slices"
 	"sync"
 	"syscall"
 )
 
-// shared is an association that is being made or used by the dials to one
-// host.
-type shared struct {
+// key is what dials have in common that may share an association: the own
+// name, and the peer's together with how it was proved. So an association that
+// was made on weaker proof never serves a dial that has a stronger one.
+//
+// The UDP port is part of it because a capability record can name any port of
+// somebody else's host, and another user of that host may be behind it: his
+// association must not get what is meant for the host.
+type key struct {
+	own  string
+	peer Identity
+	port uint16
+}
+
+// keyOf returns the key of a host. It is the zero key without a proved name:
+// an association with such a host must never serve another dial (premeditated
+// redirection, RFC 4218 section 4.1.3).
+func (d *Dialer) keyOf(host *Endpoint) (k key) {
+	if host.Name != "" && len(host.Remotes) > 0 && d.Policy != Isolate {
+		k = key{own: d.Name, peer: host.Identity, port: host.Remotes[0].Port()}
+		k.peer.Name = host.Name
+	}
+	return k
+}
+
+// A member is a session that dials may use, or will be once it is ready.
+type member struct {
+	by   *Dialer // who makes it; nil: the peer made it
+	key  key     // the zero key: it serves one dial only
+	host Endpoint
+
 	ready   chan struct{} // closed when session or err is set
 	session *session
 	err     error
+
+	left    chan struct{} // closed when no further dial is to use it
+	primary pair          // see Spread; guarded by the pool's mu
 }
 
-// dialHost opens a connection over the association with a host. One that
-// takes no more connections, or has just ended, is replaced once.
+// A pool is the sessions of a host: those that its dialers made and those that
+// peers made. Each dialer has one, or that of its Listener.
+type pool struct {
+	mu       sync.Mutex           // leaf; guards what follows
+	made     map[*member]struct{} // by dialers, until they end
+	groups   map[key][]*member    // those of them that further dials use
+	accepted []*member            // made by peers whose name was verified
+}
+
+// join returns the member that is to serve a dial. A fresh one is for the
+// caller to make.
+func (p *pool) join(d *Dialer, host *Endpoint) (m *member, fresh bool, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if d.closed {
+		return nil, false, net.ErrClosed
+	}
+	m = &member{by: d, key: d.keyOf(host), host: *host, ready: make(chan struct{}), left: make(chan struct{})}
+	if m.key != (key{}) {
+		g := p.groups[m.key]
+		if len(g) >= d.associations() {
+			return d.draw(g), false, nil
+		}
+		if p.groups == nil {
+			p.groups = make(map[key][]*member)
+		}
+		p.groups[m.key] = append(g, m)
+	}
+	if p.made == nil {
+		p.made = make(map[*member]struct{})
+	}
+	p.made[m] = struct{}{}
+	return m, true, nil
+}
+
+// leave has further dials use another member. One that a dialer made drains
+// then.
+func (p *pool) leave(m *member) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if g := slices.DeleteFunc(p.groups[m.key], func(x *member) bool { return x == m }); len(g) > 0 {
+		p.groups[m.key] = g
+	} else {
+		delete(p.groups, m.key)
+	}
+	if !isClosed(m.left) {
+		close(m.left)
+	}
+}
+
+// remove forgets a member.
+func (p *pool) remove(m *member) {
+	p.leave(m)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.made, m)
+}
+
+// follow accompanies a member that a dialer made. It ends with the
+// association.
+func (p *pool) follow(m *member) {
+	<-m.ready
+	if m.err != nil {
+		return
+	}
+	s := m.session
+	greeted := s.greeted
+	for !isClosed(s.assoc.Done()) {
+		var moved <-chan struct{}
+		if m.by.Policy == Spread {
+			moved = s.assoc.PathsChanged()
+			p.spread(m)
+		}
+		select {
+		case <-greeted:
+			greeted = nil
+			p.merge()
+		case <-moved:
+		case <-m.left:
+			s.close(context.Background())
+		case <-s.assoc.Done():
+		}
+	}
+	s.running.Wait()
+	p.remove(m)
+}
+
+// admit has dials use an association that a peer made, who was verified since.
+func (p *pool) admit(own string, s *session, peer Identity) {
+	if peer.Name == "" {
+		return
+	}
+	from := s.assoc.Peer().Handshake
+	m := &member{key: key{own: own, peer: peer, port: from.Port()}, session: s, ready: make(chan struct{}), left: make(chan struct{})}
+	close(m.ready)
+	p.mu.Lock()
+	p.accepted = append(p.accepted, m)
+	p.mu.Unlock()
+	if isClosed(s.assoc.Done()) {
+		p.dismiss(s) // it may have been too early before
+		return
+	}
+	p.merge()
+}
+
+// dismiss ends what admit began.
+func (p *pool) dismiss(s *session) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.accepted = slices.DeleteFunc(p.accepted, func(m *member) bool { return m.session == s })
+}
+
+// peerMade returns the member but for one that a peer made and that may serve
+// dials to a host; nil: there is none.
+//
+// That the peer's name is the host's is not enough. Any user of that host can
+// make an association with us from some UDP port of his own and claim the
+// host's name, to which his address does belong; what is dialled would go to
+// him. So it has to come from where a dial would go, the UDP port included.
+func (p *pool) peerMade(k key, host *Endpoint, but *member) (best *member) {
+	p.mu.Lock()
+	all := slices.Clone(p.accepted)
+	p.mu.Unlock()
+	for _, m := range all {
+		from := m.session.assoc.Peer().Handshake
+		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+		if m != but && m.key.own == k.own && m.key.peer.covers(k.peer) && slices.Contains(host.Remotes, from) && m.session.welcomes() &&
+			(best == nil || m.session.compare(best.session) < 0) {
+			best = m
+		}
+	}
+	return best
+}
+
+// merge leaves one of the two associations that hosts make with each other
+// when both begin at once. Both know the nonces of each, whatever carries it;
+// the one with the smaller pair stays. Who made the other drains it, and only
+// he: nobody else knows that he has found the one that stays to be the peer's.
+func (p *pool) merge() {
+	p.mu.Lock()
+	var all []*member
+	for _, g := range p.groups {
+		for _, m := range g {
+			if m.by.Policy == Shared && isClosed(m.ready) && m.err == nil && isClosed(m.session.greeted) {
+				all = append(all, m)
+			}
+		}
+	}
+	p.mu.Unlock()
+	for _, m := range all {
+		if other := p.peerMade(m.key, &m.host, nil); other != nil && other.session.compare(m.session) < 0 {
+			p.leave(m)
+		}
+	}
+}
+
+// compare orders sessions the same way at both ends. Both have had their HELLO.
+func (s *session) compare(o *session) int {
+	return cmp.Or(cmp.Compare(min(s.nonce, s.peer.nonce), min(o.nonce, o.peer.nonce)),
+		cmp.Compare(max(s.nonce, s.peer.nonce), max(o.nonce, o.peer.nonce)))
+}
+
+// pool returns the dialer's, or its listener's.
+func (d *Dialer) pool() *pool {
+	if d.Listener != nil {
+		return &d.Listener.pool
+	}
+	return &d.own
+}
+
+// dialHost opens a connection over an association with a host. It tries a
+// second one when the peer has done nothing of what the first was asked for;
+// also when the first was an old one that turned out to be dead, as after a
+// restart of the peer, unless it may have got early octets.
 func (d *Dialer) dialHost(ctx context.Context, host Endpoint, t Target, remote Addr) (*Conn, error) {
-	for attempt := 0; ; attempt++ {
-		s, fresh, err := d.sessionTo(ctx, host)
+	p, r := d.pool(), &request{target: t, hops: d.Hops, remote: remote}
+	var tried *member
+	for {
+		m, fresh, err := d.memberFor(ctx, &host, tried)
 		if err != nil {
 			return nil, err
 		}
-		c, err := s.open(ctx, &frame{target: t, hops: d.Hops})
+		c, err := m.session.open(ctx, r)
+		if m.key == (key{}) {
+			p.leave(m) // it ends with the one connection
+		}
 		if err == nil {
-			c.laddr.Host, c.raddr = d.Name, remote
+			c.laddr.Host, c.raddr = d.Name, r.remote
 			return c, nil
 		}
-		if attempt == 0 && !fresh && !s.usable() {
-			d.drop(host.Name, s)
-			continue
+		again := undone(err) || !fresh && len(r.early) == 0 && !m.session.usable()
+		if tried != nil || !again || ctx.Err() != nil {
+			return nil, err
 		}
-		return nil, err
+		p.leave(m)
+		tried = m
 	}
 }
 
-// sessionTo returns the session with a host: one that there is, one that
-// another dial is making, or a new one. Hosts without a proved name have
-// sessions of their own for each dial: their association must never serve a
-// dial to another name (threats: premeditated redirection).
-func (d *Dialer) sessionTo(ctx context.Context, host Endpoint) (s *session, fresh bool, err error) {
-	key := host.Name
-	d.mu.Lock()
-	if d.closed {
-		d.mu.Unlock()
-		return nil, false, net.ErrClosed
-	}
-	sh := d.sessions[key]
-	mine := sh == nil || key == ""
-	if mine {
-		sh = &shared{ready: make(chan struct{})}
-		if d.sessions == nil {
-			d.sessions = make(map[string]*shared)
+// memberFor returns a member that is ready to serve a dial to a host, other
+// than the one that was tried, and whether it was made for this dial.
+func (d *Dialer) memberFor(ctx context.Context, host *Endpoint, tried *member) (m *member, fresh bool, err error) {
+	p := d.pool()
+	for {
+		if m := d.reuse(host, tried); m != nil {
+			return m, false, nil
 		}
-		if key == "" {
-			key = fmt.Sprintf("\x00%p", sh)
+		m, fresh, err := p.join(d, host)
+		if err != nil {
+			return nil, false, err
 		}
-		d.sessions[key] = sh
-	}
-	d.mu.Unlock()
-	if mine {
-		sh.session, sh.err = d.connect(ctx, host)
-		if sh.err != nil {
-			d.remove(key, sh)
-		} else {
-			go d.follow(key, sh) // ends with the association
+		if fresh {
+			d.make(ctx, m)
+			return m, true, m.err
 		}
-		close(sh.ready)
-		return sh.session, true, sh.err
+		select {
+		case <-m.ready:
+		case <-ctx.Done():
+			return nil, false, ctx.Err()
+		}
+		switch {
+		case isContext(m.err) && ctx.Err() == nil: // that dial was given up, this one is not
+		case m.err != nil:
+			return nil, false, m.err
+		case m.session.usable():
+			return m, false, nil
+		default:
+			p.leave(m)
+		}
 	}
-	select {
-	case <-sh.ready:
-	case <-ctx.Done():
-		return nil, false, ctx.Err()
-	}
-	if isContext(sh.err) && ctx.Err() == nil {
-		return d.sessionTo(ctx, host) // the other dial was given up, this one is not
-	}
-	return sh.session, false, sh.err
 }
 
 func isContext(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
+// reuse returns the member that a peer made, when it can serve a dial and there
+// is none of our own.
+func (d *Dialer) reuse(host *Endpoint, tried *member) *member {
+	k, p := d.keyOf(host), d.pool()
+	p.mu.Lock()
+	own := len(p.groups[k]) > 0 || d.closed
+	p.mu.Unlock()
+	if own || k == (key{}) || d.Policy != Shared {
+		return nil
+	}
+	return p.peerMade(k, host, tried)
+}
+
+// make makes a member's association.
+func (d *Dialer) make(ctx context.Context, m *member) {
+	p := d.pool()
+	d.running.Go(func() { p.follow(m) }) // ends with the association
+	if m.session, m.err = d.connect(ctx, m); m.err != nil {
+		p.remove(m)
+	}
+	close(m.ready)
+}
+
 // connect makes an association with a host and starts a session on it.
-func (d *Dialer) connect(ctx context.Context, host Endpoint) (*session, error) {
+func (d *Dialer) connect(ctx context.Context, m *member) (*session, error) {
+	host := &m.host
 	a, err := d.Endpoint.Dial(ctx, host.Remotes)
 	if err != nil {
 		return nil, hostError(host.Name, err)
@@ -102,11 +325,14 @@ func (d *Dialer) connect(ctx context.Context, host Endpoint) (*session, error) {
 	if host.Permit != nil {
 		a.Permit(host.Permit(p.Handshake.Addr(), p.Listed, p.Silent))
 	}
-	log := d.Logger
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
+	cfg := sessionConfig{name: d.Name, dialled: true, log: d.Logger}
+	if cfg.log == nil {
+		cfg.log = slog.New(slog.DiscardHandler)
 	}
-	s := newSession(a, d.Name, log, nil, nil)
+	if d.Listener != nil && m.key != (key{}) {
+		cfg.accept = d.Listener.take
+	}
+	s := newSession(a, cfg)
 	s.identity.resolve(host.Identity, nil)
 	return s, nil
 }
@@ -118,49 +344,28 @@ func hostError(name string, err error) error {
 	return fmt.Errorf("%s: %w", name, err)
 }
 
-// follow forgets a session when its association has ended.
-func (d *Dialer) follow(key string, sh *shared) {
-	<-sh.session.assoc.Done()
-	sh.session.running.Wait()
-	d.remove(key, sh)
-}
-
-// drop has the next dial make a new session.
-func (d *Dialer) drop(name string, s *session) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if sh := d.sessions[name]; sh != nil && sh.session == s {
-		delete(d.sessions, name)
-	}
-}
-
-func (d *Dialer) remove(key string, sh *shared) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.sessions[key] == sh {
-		delete(d.sessions, key)
-	}
-}
-
-// Close ends the associations that the dialer made, after letting running
-// connections go on until ctx ends. The endpoint stays open.
+// Close ends the associations that the dialer made: no new connections, and
+// running ones may go on until ctx ends. It returns when no goroutine of the
+// dialer is left. The endpoint stays open.
 func (d *Dialer) Close(ctx context.Context) error {
-	d.mu.Lock()
+	p := d.pool()
+	var all []*member
+	p.mu.Lock()
 	d.closed = true
-	var all []*shared
-	for _, sh := range d.sessions {
-		all = append(all, sh)
+	for m := range p.made {
+		if m.by == d {
+			all = append(all, m)
+		}
 	}
-	d.mu.Unlock()
-	var wg sync.WaitGroup
-	for _, sh := range all {
-		wg.Go(func() { // ends when its session is closed, bounded by ctx
-			<-sh.ready
-			if sh.session != nil {
-				sh.session.close(ctx)
+	p.mu.Unlock()
+	for _, m := range all {
+		d.running.Go(func() { // ends when its session is closed, bounded by ctx
+			<-m.ready
+			if m.session != nil {
+				m.session.close(ctx)
 			}
 		})
 	}
-	wg.Wait()
+	d.running.Wait()
 	return nil
 }

@@ -26,6 +26,9 @@ type assoc interface {
 	Peer() sctpmh.Peer
 	MaxPayload() int
 	Paths() []sctpmh.PathInfo
+	PathsChanged() <-chan struct{}
+	SetPrimary(sctpmh.Pair) bool
+	Stats() sctpmh.Stats
 	Failovers() []sctpmh.Failover
 	Shutdown(context.Context) error
 	Abort(reason string)
@@ -58,50 +61,66 @@ const (
 type session struct {
 	// Set once.
 	assoc    assoc
-	name     string // claimed in HELLO, may be empty
-	log      *slog.Logger
-	accept   func(*Open) error     // takes a connection that the peer opens; nil: refuse
-	onHello  func(*session, frame) // called by read
-	greeted  chan struct{}         // closed when the peer's HELLO has arrived
+	cfg      sessionConfig
+	nonce    uint64
+	since    time.Time
+	greeted  chan struct{} // closed when the peer's HELLO has arrived
 	running  sync.WaitGroup
 	identity identity
-	nonce    uint64
 	early    []sctpmh.Message // before HELLO; owned by read
 
 	mu      sync.Mutex // leaf; guards what follows
 	peer    frame      // its HELLO
 	hello   bool
 	conns   map[uint16]*Conn // by stream, until both directions have ended
-	free    []uint16         // of our numbers, ended ones
-	next    uint16           // our next unused number
-	epoch   uint32
+	numbers numbers
+	unheard unheard
 	windows int // sum of the receive windows
 	queue   []queued
 	queuing gate.Signal
+	sending bool // write has one that is not in queue any more
 	idling  gate.Signal
 	away    bool // the peer or we said GOAWAY: no new connections
 	err     error
 }
 
-// queued is a control message that waits to be sent, or a connection whose
-// credit is to be told.
+// sessionConfig is what makes sessions differ. Its functions are called by
+// read and must not wait.
+type sessionConfig struct {
+	name    string // claimed in HELLO, may be empty
+	dialled bool   // we dialled the association
+	log     *slog.Logger
+	accept  func(*Open) error // takes a connection that the peer opens; nil: refuse
+	onHello func(*session, frame)
+}
+
+// queued is a message that waits to be sent, or a connection whose credit is to
+// be told.
 type queued struct {
 	msg    sctpmh.Message
 	credit *Conn
 }
 
 // newSession starts a session on an established association and says HELLO.
-func newSession(a assoc, name string, log *slog.Logger, accept func(*Open) error, onHello func(*session, frame)) *session {
+func newSession(a assoc, cfg sessionConfig) *session {
 	s := &session{
-		assoc: a, name: name, log: log, accept: accept, onHello: onHello,
+		assoc: a, cfg: cfg, since: time.Now(),
 		greeted: make(chan struct{}),
-		nonce:   rand.Uint64(), // not a secret: it breaks a tie
+		nonce:   rand.Uint64(), // not a secret: it breaks ties
 		conns:   make(map[uint16]*Conn),
+		numbers: newNumbers(cfg.dialled, rand.Uint32()),
+		unheard: unheard{over: make(chan struct{})},
 	}
 	s.identity.init()
 	hello := frame{
-		typ: typeHello, version: protocolVersion, nonce: s.nonce, name: name,
+		typ: typeHello, version: protocolVersion, nonce: s.nonce, name: cfg.name,
 		streams: a.Peer().InStreams, credit: earlyCredit, seen: a.Peer().Handshake,
+	}
+	if cfg.dialled {
+		hello.flags |= helloDialled
+	}
+	if cfg.accept != nil {
+		hello.flags |= helloAccepts
 	}
 	// Nothing may be sent before it. A new association has room for it; if it
 	// has just ended instead, read finds out.
@@ -126,7 +145,7 @@ func (s *session) read() {
 			return
 		}
 		if err := s.handle(m); err != nil {
-			s.log.Warn("association aborted: the peer breaks the protocol", "peer", s.assoc.Peer().Handshake, "error", err)
+			s.cfg.log.Warn("association aborted: the peer breaks the protocol", "peer", s.assoc.Peer().Handshake, "error", err)
 			s.assoc.Abort(err.Error())
 			s.end(fmt.Errorf("%w: %w", syscall.EPROTO, err))
 			return
@@ -134,7 +153,7 @@ func (s *session) read() {
 	}
 }
 
-// write sends control messages in order.
+// write sends what is queued in order.
 func (s *session) write() {
 	for {
 		m, ok := s.nextQueued()
@@ -147,11 +166,14 @@ func (s *session) write() {
 	}
 }
 
-// nextQueued waits for the next control message. It reports false at the end.
+// nextQueued waits for the next message. It reports false at the end. The one
+// before is the association's by then.
 func (s *session) nextQueued() (m sctpmh.Message, ok bool) {
 	for {
 		s.mu.Lock()
-		if len(s.queue) > 0 {
+		if s.sending = len(s.queue) > 0; !s.sending {
+			s.idling.Notify()
+		} else {
 			q := s.queue[0]
 			s.queue[0] = queued{}
 			if s.queue = s.queue[1:]; len(s.queue) == 0 {
@@ -174,13 +196,23 @@ func (s *session) nextQueued() (m sctpmh.Message, ok bool) {
 
 // enqueue has a control message sent.
 func (s *session) enqueue(sid uint16, f *frame) {
+	s.push(queued{msg: ctrl(sid, f)})
+}
+
+// ctrl is a control message.
+func ctrl(sid uint16, f *frame) sctpmh.Message {
 	unordered := f.typ == typeCredit || f.typ == typePing || f.typ == typePong
-	s.push(queued{msg: sctpmh.Message{Stream: sid, PPID: ppidCtrl, Unordered: unordered, Data: f.append(nil)}})
+	return sctpmh.Message{Stream: sid, PPID: ppidCtrl, Unordered: unordered, Data: f.append(nil)}
 }
 
 func (s *session) push(q queued) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.pushLocked(q)
+}
+
+// pushLocked is push with mu held.
+func (s *session) pushLocked(q queued) {
 	if len(s.queue) < maxQueued {
 		s.queue = append(s.queue, q)
 		s.queuing.Notify()
@@ -215,6 +247,8 @@ func (s *session) handle(m sctpmh.Message) error {
 		return nil // somebody else's, not for us to judge
 	case !hello:
 		return s.hold(m)
+	case s.crossed(m.Stream, c):
+		return nil
 	case c == nil:
 		return fmt.Errorf("data on stream %d, which is not open", m.Stream)
 	}
@@ -243,11 +277,21 @@ func (s *session) handleFrame(sid uint16, c *Conn, f *frame) error {
 		s.enqueue(sid, &frame{typ: typePong, opaque: f.opaque})
 		return nil
 	case typePong:
+		s.heard()
 		return nil
 	case typeGoAway:
 		s.goAway()
 		return nil
-	case typeOpen:
+	}
+	switch f.typ {
+	case typeOpen, typeFin:
+		if s.crossed(sid, c) {
+			return nil
+		}
+	case typeOpenOK, typeOpenFail:
+		s.heard()
+	}
+	if f.typ == typeOpen {
 		return s.handleOpen(sid, c, f)
 	}
 	if c == nil {
@@ -257,144 +301,6 @@ func (s *session) handleFrame(sid uint16, c *Conn, f *frame) error {
 		return fmt.Errorf("message of type %d on stream %d, which is not open", f.typ, sid)
 	}
 	return c.handleFrame(f)
-}
-
-func (s *session) handleHello(sid uint16, f *frame) error {
-	if sid != 0 || f.version != protocolVersion || f.nonce == s.nonce {
-		return fmt.Errorf("HELLO on stream %d, version %d: want stream 0, version %d, and a nonce other than ours", sid, f.version, protocolVersion)
-	}
-	s.mu.Lock()
-	s.peer, s.hello = *f, true
-	s.next = 1
-	if s.nonce < f.nonce {
-		s.next = 2
-	}
-	s.mu.Unlock()
-	close(s.greeted)
-	if s.onHello != nil {
-		s.onHello(s, *f)
-	}
-	early := s.early
-	s.early = nil
-	for _, m := range early {
-		if err := s.handle(m); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// ours reports whether a stream number is one that we open. The caller holds
-// s.mu or the peer's HELLO has arrived.
-func (s *session) ours(sid uint16) bool { return (sid%2 == 0) == (s.nonce < s.peer.nonce) }
-
-// handleOpen takes a connection that the peer opens.
-func (s *session) handleOpen(sid uint16, c *Conn, f *frame) error {
-	if sid == 0 || c != nil || s.ours(sid) {
-		return fmt.Errorf("OPEN on stream %d, which is not the peer's or in use", sid)
-	}
-	c = newConn(s, sid, f.epoch, f.credit, earlyCredit)
-	s.mu.Lock()
-	s.windows += c.window
-	s.conns[sid] = c
-	s.mu.Unlock()
-	o := &Open{Target: f.target, Hops: f.hops, Via: f.via, conn: c}
-	switch {
-	case s.accept == nil:
-		o.Reject(CodeUnsupported, "this side accepts no connections")
-	default:
-		if err := s.accept(o); err != nil {
-			o.Reject(CodeResources, err.Error())
-		}
-	}
-	return nil
-}
-
-// open opens a connection to a target behind the peer and waits for the
-// answer.
-func (s *session) open(ctx context.Context, f *frame) (*Conn, error) {
-	select {
-	case <-s.greeted:
-	case <-s.assoc.Done():
-		return nil, s.reason()
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	c, err := s.newStream()
-	if err != nil {
-		return nil, err
-	}
-	f.typ, f.epoch, f.credit = typeOpen, c.epoch, uint64(c.window)
-	if err := s.assoc.Send(ctx, sctpmh.Message{Stream: c.sid, PPID: ppidCtrl, Data: f.append(nil)}); err != nil {
-		s.forget(c)
-		return nil, err
-	}
-	return c, c.opened(ctx)
-}
-
-// errBusy says that the association takes no more connections, so that
-// another one must be made.
-var errBusy = fmt.Errorf("association takes no more connections: %w", syscall.EAGAIN)
-
-// newStream takes a free stream number of ours.
-func (s *session) newStream() (*Conn, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.err != nil {
-		return nil, s.err
-	}
-	limit := min(s.assoc.Peer().OutStreams, s.assoc.Peer().InStreams, s.peer.streams)
-	var sid uint16
-	switch {
-	case s.away:
-		return nil, errBusy
-	case len(s.free) > 0:
-		sid = s.free[len(s.free)-1]
-		s.free = s.free[:len(s.free)-1]
-	case s.next < limit:
-		sid = s.next
-		s.next += 2
-	default:
-		return nil, errBusy
-	}
-	s.epoch++
-	window := earlyCredit
-	if s.windows+initialWindow <= maxWindows {
-		window = initialWindow
-	}
-	s.windows += window
-	c := newConn(s, sid, s.epoch, s.peer.credit, window)
-	s.conns[sid] = c
-	return c, nil
-}
-
-// forget drops a connection both of whose directions have ended.
-func (s *session) forget(c *Conn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.conns[c.sid] != c {
-		return
-	}
-	delete(s.conns, c.sid)
-	s.windows -= c.window
-	if s.ours(c.sid) {
-		s.free = append(s.free, c.sid)
-	}
-	s.idling.Notify()
-}
-
-// goAway stops new connections; those that there are go on.
-func (s *session) goAway() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.away = true
-}
-
-// usable reports whether new connections can be opened.
-func (s *session) usable() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.err == nil && !s.away
 }
 
 // reason returns why the session ended.
@@ -417,6 +323,7 @@ func sessionError(err error) error {
 
 // end tells every connection that the association is gone.
 func (s *session) end(err error) {
+	graceful := err == io.EOF
 	err = sessionError(err)
 	s.mu.Lock()
 	if s.err == nil {
@@ -431,33 +338,7 @@ func (s *session) end(err error) {
 	s.idling.Notify()
 	s.mu.Unlock()
 	for _, c := range all {
-		c.fail(err)
+		c.fail(s.lastWords(c, graceful, err))
 	}
 	s.identity.resolve(Identity{}, err)
-}
-
-// close drains: no new connections, running ones may finish until ctx ends,
-// then the association ends. It returns when the session's goroutines have.
-func (s *session) close(ctx context.Context) {
-	s.goAway()
-	s.enqueue(0, &frame{typ: typeGoAway, code: CodeUnsupported})
-	for {
-		s.mu.Lock()
-		idle, wait := len(s.conns) == 0 || s.err != nil, s.idling.Wait()
-		s.mu.Unlock()
-		if idle {
-			break
-		}
-		select {
-		case <-wait:
-			continue
-		case <-ctx.Done():
-		}
-		break
-	}
-	if err := s.assoc.Shutdown(ctx); err != nil {
-		s.assoc.Abort("closed")
-	}
-	<-s.assoc.Done()
-	s.running.Wait()
 }

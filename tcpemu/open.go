@@ -1,0 +1,282 @@
+package tcpemu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+
+	"github.com/sctpmh/mh/sctpmh"
+)
+
+// A request is what a dial asks of a peer.
+type request struct {
+	target Target
+	hops   uint8
+	remote Addr   // what the connection calls its other end
+	early  []byte // to be sent behind OPEN
+}
+
+// Errors of an open of which the peer has done nothing, so that it may be
+// tried again over another association.
+var (
+	// errAway: one of the two said GOAWAY.
+	errAway = &RefusedError{Code: CodeAway}
+
+	// errBusy: all stream numbers are in use.
+	errBusy = fmt.Errorf("association takes no more connections: %w", syscall.EAGAIN)
+
+	// errEnded: the association ended before.
+	errEnded = errors.New("association ended")
+
+	// errMoved: it was on a number of the peer's; see numbers.
+	errMoved = errors.New("both ends dialled the association")
+)
+
+// undone reports whether the peer has certainly done nothing of a request that
+// failed.
+func undone(err error) bool {
+	var refused *RefusedError
+	return errors.Is(err, errBusy) || errors.Is(err, errEnded) || errors.As(err, &refused) && refused.Code == CodeAway
+}
+
+// open opens a connection to a target behind the peer and waits for the
+// answer. As much of the early octets as the peer takes before it answers goes
+// right behind OPEN, without waiting for anything; the rest follows the answer.
+func (s *session) open(ctx context.Context, r *request) (*Conn, error) {
+	if err := s.mayOpen(ctx, len(r.early)); err != nil {
+		return nil, err
+	}
+	for {
+		c, sent, err := s.begin(r)
+		if err == nil {
+			err = c.opened(ctx)
+		}
+		switch {
+		case errors.Is(err, errMoved):
+			continue // once: then the numbers are settled
+		case err != nil:
+			return nil, err
+		}
+		if sent < len(r.early) {
+			if err := c.writeWithin(ctx, r.early[sent:]); err != nil {
+				return nil, err
+			}
+		}
+		return c, nil
+	}
+}
+
+// writeWithin writes octets, or resets the connection when it cannot.
+func (c *Conn) writeWithin(ctx context.Context, b []byte) error {
+	stop := context.AfterFunc(ctx, c.Reset)
+	_, err := c.Write(b)
+	if !stop() && ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		c.Reset()
+	}
+	return err
+}
+
+// begin takes a stream number and queues OPEN and early octets. Both happen in
+// one section: what is queued once the numbers have been settled is on the
+// right ones.
+func (s *session) begin(r *request) (c *Conn, sent int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.err != nil:
+		return nil, 0, fmt.Errorf("%w: %w", errEnded, s.err)
+	case s.away:
+		return nil, 0, errAway
+	}
+	p := s.assoc.Peer()
+	limit, credit := min(p.OutStreams, p.InStreams), uint64(earlyCredit)
+	if s.hello {
+		limit, credit = min(limit, s.peer.streams), max(credit, s.peer.credit)
+	}
+	sid, epoch, ok := s.numbers.take(limit)
+	if !ok {
+		return nil, 0, errBusy
+	}
+	window := earlyCredit
+	if s.windows+initialWindow <= maxWindows {
+		window = initialWindow
+	}
+	s.windows += window
+	c = newConn(s, sid, epoch, credit, window)
+	s.conns[sid] = c
+	open := frame{typ: typeOpen, epoch: epoch, target: r.target, credit: uint64(window), hops: r.hops}
+	s.pushLocked(queued{msg: ctrl(sid, &open)})
+	early := append([]byte(nil), r.early[:min(len(r.early), earlyCredit)]...)
+	c.send.sent = uint64(len(early))
+	for sent = len(early); len(early) > 0; {
+		n := min(len(early), s.assoc.MaxPayload())
+		s.pushLocked(queued{msg: sctpmh.Message{Stream: sid, PPID: ppidData, Data: early[:n:n]}})
+		early = early[n:]
+	}
+	return c, sent, nil
+}
+
+// What may leave before it is known that the peer has our HELLO: half of what
+// it keeps when HELLO is lost and the rest overtakes it.
+const (
+	unheardMessages = maxEarly / 2
+	unheardOctets   = maxEarlyOctets / 2
+)
+
+// unheard is what left before the peer showed that it has our HELLO. The
+// session's mutex guards its counts.
+type unheard struct {
+	over             chan struct{} // closed when it did
+	messages, octets int
+	asked            bool
+}
+
+// mayOpen waits while more would be under way than the peer keeps if our HELLO
+// is lost.
+func (s *session) mayOpen(ctx context.Context, early int) error {
+	early = min(early, earlyCredit)
+	for !isClosed(s.unheard.over) {
+		s.mu.Lock()
+		u := &s.unheard
+		messages := u.messages + 1 + (early+minPayload-1)/minPayload
+		if messages <= unheardMessages && u.octets+early <= unheardOctets {
+			u.messages, u.octets = messages, u.octets+early
+			s.mu.Unlock()
+			return nil
+		}
+		ask := !u.asked
+		u.asked = true
+		s.mu.Unlock()
+		if ask {
+			s.enqueue(0, &frame{typ: typePing})
+		}
+		select {
+		case <-u.over:
+		case <-s.assoc.Done():
+			return fmt.Errorf("%w: %w", errEnded, s.reason())
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// minPayload is no larger than what a packet carries on any path (RFC 8200
+// section 5).
+const minPayload = 1024
+
+// heard notes that the peer has our HELLO: it answers nothing before.
+func (s *session) heard() {
+	if !isClosed(s.unheard.over) {
+		close(s.unheard.over)
+	}
+}
+
+// ours reports whether a stream number is one that we open. The caller holds
+// mu or is read.
+func (s *session) ours(sid uint16) bool { return s.numbers.ours(sid) }
+
+// handleOpen takes a connection that the peer opens.
+func (s *session) handleOpen(sid uint16, c *Conn, f *frame) error {
+	if sid == 0 || c != nil || s.ours(sid) {
+		return fmt.Errorf("OPEN on stream %d, which is not the peer's or in use", sid)
+	}
+	c = newConn(s, sid, f.epoch, f.credit, earlyCredit)
+	s.mu.Lock()
+	s.windows += c.window
+	s.conns[sid] = c
+	away := s.away
+	s.mu.Unlock()
+	o := &Open{Target: f.target, Hops: f.hops, Via: f.via, conn: c}
+	switch {
+	case away:
+		o.Reject(CodeAway, "")
+	case s.cfg.accept == nil:
+		o.Reject(CodeUnsupported, "this side accepts no connections")
+	default:
+		if err := s.cfg.accept(o); err != nil {
+			o.Reject(CodeOf(err), err.Error())
+		}
+	}
+	return nil
+}
+
+// forget drops a connection both of whose directions have ended.
+func (s *session) forget(c *Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conns[c.sid] != c {
+		return
+	}
+	delete(s.conns, c.sid)
+	s.windows -= c.window
+	s.numbers.give(c.sid)
+	s.idling.Notify()
+}
+
+// handleHello takes the peer's first message and then what has overtaken it.
+func (s *session) handleHello(sid uint16, f *frame) error {
+	if sid != 0 || f.version != protocolVersion || f.nonce == s.nonce {
+		return fmt.Errorf("HELLO on stream %d, version %d: want stream 0, version %d, and a nonce other than ours", sid, f.version, protocolVersion)
+	}
+	moved, err := s.settle(f)
+	if err != nil {
+		return err
+	}
+	for _, c := range moved {
+		c.fail(errMoved)
+	}
+	close(s.greeted)
+	if s.cfg.onHello != nil {
+		s.cfg.onHello(s, *f)
+	}
+	early := s.early
+	s.early = nil
+	for _, m := range early {
+		if err := s.handle(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settle takes in the peer's HELLO. It returns the connections that have to be
+// opened anew.
+func (s *session) settle(f *frame) (moved []*Conn, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	lost, err := s.numbers.settle(s.nonce, f.nonce, f.flags&helloDialled != 0)
+	if err != nil {
+		return nil, err
+	}
+	s.peer, s.hello = *f, true
+	if lost {
+		for sid, c := range s.conns {
+			moved = append(moved, c)
+			s.windows -= c.window
+			delete(s.conns, sid)
+		}
+	}
+	return moved, nil
+}
+
+// crossed reports whether a message on a stream of ours was sent by a peer who
+// took the number for its own: nothing but the answer to our OPEN is ours
+// there until that has come.
+func (s *session) crossed(sid uint16, c *Conn) bool {
+	return s.numbers.won && sid != 0 && s.ours(sid) && (c == nil || !isClosed(c.answered))
+}
+
+// lastWords is what a connection reports when its association ends with err.
+// After a graceful end an OPEN of ours without an answer was never handled: a
+// peer shuts down when it has no connection left.
+func (s *session) lastWords(c *Conn, graceful bool, err error) error {
+	if graceful && s.ours(c.sid) && !isClosed(c.answered) {
+		return errAway
+	}
+	return err
+}
