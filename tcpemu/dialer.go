@@ -76,6 +76,16 @@ const DefaultUDPPort = 9899
 // work. With "mh" it never does. Its errors say which name and addresses
 // failed; errors.Is finds syscall.ECONNREFUSED and so on in them.
 func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	return d.DialEarly(ctx, network, address, nil)
+}
+
+// DialEarly is DialContext and a Write of data. Over an association the first
+// 16 KiB of data leave with the question whether the peer accepts the
+// connection, so that where there is an association already the answer to a
+// request is here after one round trip. A peer that refuses never reads data.
+// Where a Fallback competes, data waits for the winner: of all that is tried,
+// one target at the most gets to read it.
+func (d *Dialer) DialEarly(ctx context.Context, network, address string, data []byte) (net.Conn, error) {
 	host, port, err := splitTarget(address)
 	if err != nil {
 		return nil, d.opError(Addr{Host: address}, err)
@@ -88,7 +98,7 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 	} else if t.Addr, err = netip.ParseAddr(host); err != nil {
 		t.Addr, t.Name = netip.Addr{}, host
 	}
-	c, err := d.dial(ctx, network, peer, t, remote)
+	c, err := d.dial(ctx, network, peer, &request{target: t, hops: d.Hops, remote: remote, early: data})
 	if err != nil {
 		return nil, d.opError(remote, err)
 	}
@@ -96,23 +106,32 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 }
 
 // dial connects to a target at or behind a peer.
-func (d *Dialer) dial(ctx context.Context, network, peer string, t Target, remote Addr) (net.Conn, error) {
-	targets, err := d.resolve(ctx, peer, t.Port)
+func (d *Dialer) dial(ctx context.Context, network, peer string, r *request) (net.Conn, error) {
+	targets, err := d.resolve(ctx, peer, r.target.Port)
 	if err != nil {
 		// Nothing is known then, not even that the peer does not speak mh.
 		return nil, &NameError{Name: peer, Err: err}
 	}
-	mh := func(ctx context.Context) (net.Conn, error) { return d.dialMH(ctx, targets.MH, t, remote) }
 	to := d.legacy(network, targets)
 	switch {
 	case len(to) == 0 && len(targets.MH) == 0:
 		return nil, fmt.Errorf("%s does not speak mh: %s: %w", peer, targets.Reason, syscall.EPROTONOSUPPORT)
 	case len(to) == 0:
-		return mh(ctx)
-	case len(targets.MH) == 0:
-		return d.Fallback.dial(ctx, errand{target: remote.String(), to: to, why: targets.Reason})
+		return d.dialMH(ctx, targets.MH, r)
 	}
-	return d.Fallback.dial(ctx, errand{target: remote.String(), to: to, mh: mh})
+	e := errand{target: r.remote.String(), to: to, why: targets.Reason}
+	if len(targets.MH) > 0 {
+		alone := &request{target: r.target, hops: r.hops, remote: r.remote}
+		e.why, e.mh = "", func(ctx context.Context) (net.Conn, error) { return d.dialMH(ctx, targets.MH, alone) }
+	}
+	c, err := d.Fallback.dial(ctx, e)
+	if err == nil && len(r.early) > 0 {
+		err = writeWithin(ctx, c, r.early)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // legacy returns the addresses to which a dial may fall back. Those behind a
@@ -128,15 +147,15 @@ func (d *Dialer) legacy(network string, targets Targets) (to []netip.AddrPort) {
 }
 
 // dialMH connects over an association with the first host that can be reached.
-func (d *Dialer) dialMH(ctx context.Context, hosts []Endpoint, t Target, remote Addr) (net.Conn, error) {
+func (d *Dialer) dialMH(ctx context.Context, hosts []Endpoint, r *request) (net.Conn, error) {
 	var errs []error
 	for _, host := range hosts {
-		c, err := d.dialHost(ctx, host, t, remote)
+		c, err := d.dialHost(ctx, host, r)
 		if err == nil {
 			return c, nil
 		}
 		errs = append(errs, err)
-		if isAnswer(err) || ctx.Err() != nil {
+		if isAnswer(err) && !undone(err) || ctx.Err() != nil {
 			break // the host has answered for its name
 		}
 	}

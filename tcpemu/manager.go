@@ -225,8 +225,8 @@ func (d *Dialer) pool() *pool {
 // second one when the peer has done nothing of what the first was asked for;
 // also when the first was an old one that turned out to be dead, as after a
 // restart of the peer, unless it may have got early octets.
-func (d *Dialer) dialHost(ctx context.Context, host Endpoint, t Target, remote Addr) (*Conn, error) {
-	p, r := d.pool(), &request{target: t, hops: d.Hops, remote: remote}
+func (d *Dialer) dialHost(ctx context.Context, host Endpoint, r *request) (*Conn, error) {
+	p := d.pool()
 	var tried *member
 	for {
 		m, fresh, err := d.memberFor(ctx, &host, tried)

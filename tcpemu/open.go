@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"syscall"
+	"time"
 
 	"github.com/sctpmh/mh/sctpmh"
 )
@@ -59,7 +61,7 @@ func (s *session) open(ctx context.Context, r *request) (*Conn, error) {
 			return nil, err
 		}
 		if sent < len(r.early) {
-			if err := c.writeWithin(ctx, r.early[sent:]); err != nil {
+			if err := writeWithin(ctx, c, r.early[sent:]); err != nil {
 				return nil, err
 			}
 		}
@@ -67,15 +69,16 @@ func (s *session) open(ctx context.Context, r *request) (*Conn, error) {
 	}
 }
 
-// writeWithin writes octets, or resets the connection when it cannot.
-func (c *Conn) writeWithin(ctx context.Context, b []byte) error {
-	stop := context.AfterFunc(ctx, c.Reset)
+// writeWithin writes octets to a connection, or cuts it off: its end must not
+// pass for theirs.
+func writeWithin(ctx context.Context, c net.Conn, b []byte) error {
+	stop := context.AfterFunc(ctx, func() { _ = c.SetWriteDeadline(time.Unix(0, 0)) })
 	_, err := c.Write(b)
-	if !stop() && ctx.Err() != nil {
+	if !stop() {
 		err = ctx.Err()
 	}
 	if err != nil {
-		c.Reset()
+		discard(c)
 	}
 	return err
 }
