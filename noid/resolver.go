@@ -109,6 +109,7 @@ func (r *Resolver) Resolve(ctx context.Context, name string, port uint16) (*Resu
 		if s.Cap != nil {
 			res.MH = []*Set{s}
 		}
+		res.NoFallback = r.trust.noFallback(res)
 		return res, nil
 	}
 	return r.resolveDNS(ctx, n)
@@ -125,7 +126,8 @@ func (r *Resolver) staticSet(n Name, h *staticHost) *Set {
 }
 
 // resolveDNS asks for the capability record and the addresses at once. Once
-// there are addresses the capability has resolutionDelay to arrive as well.
+// there are addresses the capability has resolutionDelay to arrive as well,
+// unless the trust mode demands an answer.
 func (r *Resolver) resolveDNS(ctx context.Context, n Name) (*Result, error) {
 	caps := make(chan capabilities, 1)
 	go func() { caps <- r.capabilities(ctx, n) }() // ends with ctx at the latest
@@ -136,7 +138,7 @@ func (r *Resolver) resolveDNS(ctx context.Context, n Name) (*Result, error) {
 	case c = <-caps:
 	default:
 		var late <-chan time.Time
-		if len(legacy.Locators) > 0 {
+		if len(legacy.Locators) > 0 && !r.trust.demanding() { // else there is no use for them alone
 			t := time.NewTimer(resolutionDelay)
 			defer t.Stop()
 			late = t.C
@@ -154,6 +156,7 @@ func (r *Resolver) resolveDNS(ctx context.Context, n Name) (*Result, error) {
 		res.Legacy = legacy
 	}
 	res.MH, res.Partial = r.hosts(ctx, n, c)
+	res.NoFallback = r.trust.noFallback(res)
 	if len(res.MH) == 0 && res.Legacy == nil {
 		return nil, errors.Join(legacy.failure(n), notAbsent(res.Partial))
 	}

@@ -138,6 +138,9 @@ type Result struct {
 	MH      []*Set // one for each host that speaks mh, best first; never merged
 	Legacy  *Set   // where plain TCP would go; nil: nowhere
 	Partial error  // part of the answer is missing, and why
+
+	// NoFallback says that the trust mode forbids Legacy in place of MH.
+	NoFallback bool
 }
 
 // An Error says which step failed for which name, and where. errors.Is finds

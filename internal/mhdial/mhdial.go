@@ -40,6 +40,7 @@ func (r *Resolver) Resolve(ctx context.Context, name string, port uint16) (t tcp
 			t.Reason = res.Partial.Error()
 		}
 	}
+	t.NoFallback = res.NoFallback
 	return t, nil
 }
 
