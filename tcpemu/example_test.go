@@ -65,7 +65,7 @@ func loopback() (l *tcpemu.Listener, d *tcpemu.Dialer, done func()) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		d.Close(ctx)
-		l.Close()
+		l.Shutdown(ctx)
 		client.Close()
 		server.Close()
 	}

@@ -21,9 +21,6 @@ const (
 
 	// verifyTimeout bounds the check of a peer's name.
 	verifyTimeout = 5 * time.Second
-
-	// drainTimeout is how long Close lets running connections go on.
-	drainTimeout = 2 * time.Second
 )
 
 // ListenConfig sets a listener up. The zero value of each field means its
@@ -48,12 +45,12 @@ type Listener struct {
 	pool     pool // with the dialers of the host
 
 	once    sync.Once
-	open    context.Context // until Shutdown begins
+	open    context.Context // until Close begins
 	shut    context.CancelFunc
 	live    context.Context // until the last session has ended, or must
 	cut     context.CancelFunc
 	running sync.WaitGroup // acceptAssocs, sessions, verifications
-	refused sync.WaitGroup // refuseOpens, refuseAssocs
+	refused sync.WaitGroup // what Close starts
 }
 
 // Listen accepts the associations that peers make with an endpoint.
@@ -67,7 +64,7 @@ func Listen(e *sctpmh.Endpoint, cfg *ListenConfig) (*Listener, error) {
 	}
 	l.open, l.shut = context.WithCancel(context.Background())
 	l.live, l.cut = context.WithCancel(context.Background())
-	l.running.Go(l.acceptAssocs) // ends when Shutdown begins
+	l.running.Go(l.acceptAssocs) // ends when Close begins
 	return l, nil
 }
 
@@ -87,10 +84,10 @@ func (l *Listener) acceptAssocs() {
 	}
 }
 
-// serve runs a session until Shutdown.
+// serve runs a session until Close, and then until it is idle.
 func (l *Listener) serve(a assoc) *session {
 	s := newSession(a, sessionConfig{name: l.cfg.Name, log: l.cfg.Logger, accept: l.take, onHello: l.verify})
-	l.running.Go(func() { // ends with the association, which Shutdown ends
+	l.running.Go(func() { // ends with the association
 		select {
 		case <-a.Done():
 		case <-l.open.Done():
@@ -167,28 +164,33 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// Shutdown ends accepting: peers are told to open no more connections, and
-// those that are running may go on until ctx ends. Connections that nobody had
-// accepted are refused in a way that lets their dialers ask elsewhere. It
-// returns when no goroutine of the listener is left. The endpoint stays open.
+// Shutdown is Close and waits for what Close leaves: the connections that are
+// running, at most until ctx ends, which ends them. It returns when no
+// goroutine of the listener is left. The endpoint stays open.
 func (l *Listener) Shutdown(ctx context.Context) error {
-	l.once.Do(func() {
-		l.shut()
-		l.refused.Go(l.refuseOpens)  // these end when Shutdown does
-		l.refused.Go(l.refuseAssocs) //
-	})
+	l.Close()
 	defer context.AfterFunc(ctx, l.cut)()
-	l.running.Wait()
-	l.cut()
 	l.refused.Wait()
 	return nil
 }
 
-// Close is Shutdown within two seconds.
+// Close ends accepting: peers are told to open no more connections, and those
+// that nobody had accepted are refused in a way that lets their dialers ask
+// elsewhere. As with TCP, connections that were accepted go on, and Close does
+// not wait for them: http.Server.Shutdown closes its listeners before it waits.
+// Until the last of them has ended, or the endpoint, further associations are
+// refused.
 func (l *Listener) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
-	defer cancel()
-	return l.Shutdown(ctx)
+	l.once.Do(func() {
+		l.shut()
+		l.refused.Go(l.refuseOpens)  // these end with the sessions
+		l.refused.Go(l.refuseAssocs) //
+		l.refused.Go(func() {        // so does this
+			l.running.Wait()
+			l.cut()
+		})
+	})
+	return nil
 }
 
 // refuseOpens empties the queue of connections.

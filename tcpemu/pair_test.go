@@ -134,7 +134,7 @@ func newWorldOn(t testing.TB, resolver names, client, server *sctpmh.Endpoint) *
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		w.dialer.Close(ctx)
-		l.Close()
+		l.Shutdown(ctx)
 	})
 	return w
 }

@@ -60,7 +60,7 @@ func Run(ctx context.Context, cfg *config.Gateway, h *daemon.Host) error {
 	closeCtx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	g.dialer.Close(closeCtx)
-	l.Close()
+	l.Shutdown(closeCtx)
 	wg.Wait()
 	return nil
 }
