@@ -12,22 +12,15 @@ import (
 	"github.com/sctpmh/mh/sctpmh"
 )
 
-const (
-	// writeUnit is how much of a Write is copied at a time.
-	writeUnit = 64 << 10
-
-	// lingerLimit is how long the peer may take to end its direction of a
-	// connection that was closed here; then it is reset.
-	lingerLimit = 60 * time.Second
-)
-
-// A Conn is a connection. It is a net.Conn and half-closes like a
-// *net.TCPConn.
+// A Conn is a connection. It is a net.Conn, and has the methods of a
+// *net.TCPConn with the same names and meanings, as far as they make sense
+// here.
 //
 //	receiving:  open --FIN--> ended        open --RESET, OPEN_FAIL--> ended
 //	sending:    open --FIN--> ended        open --RESET--> ended
 //
-// Its stream number is free again when both directions have ended.
+// Its stream number is free again when both directions have ended. A direction
+// that has ended by FIN can still be reset while the other goes on.
 type Conn struct {
 	// Set once.
 	s     *session
@@ -53,7 +46,10 @@ type Conn struct {
 	window   int  // octets of credit beyond what was read
 	accepted bool // OPEN_OK was sent or received
 	refused  error
-	linger   *time.Timer
+
+	nagle     *nagle // nil: what is written goes at once
+	keepAlive *keepAlive
+	linger    *linger
 }
 
 func newConn(s *session, sid uint16, epoch uint32, credit uint64, window int) *Conn {
@@ -86,6 +82,8 @@ func (c *Conn) handleFrame(f *frame) error {
 	switch f.typ {
 	case typeFin:
 		return c.handleFin(f.offset)
+	case typeUrg:
+		return c.handleUrg(f.offset, f.octet)
 	case typeCredit:
 		if f.epoch == c.epoch {
 			c.handleCredit(f.offset)
@@ -134,7 +132,9 @@ func (c *Conn) handleFin(offset uint64) error {
 		return fmt.Errorf("FIN on stream %d at offset %d of %d, or a second one", c.sid, offset, c.recv.received)
 	}
 	c.recv.ended = true
-	c.recv.err = io.EOF
+	if c.recv.err == nil {
+		c.recv.err = io.EOF
+	}
 	c.recv.changed.Notify()
 	c.mu.Unlock()
 	c.retire()
@@ -142,20 +142,15 @@ func (c *Conn) handleFin(offset uint64) error {
 }
 
 // handleReset takes the end of the peer's direction by force. Ours ends with
-// it.
+// it. What was received before can still be read.
 func (c *Conn) handleReset(err error, code Code) {
 	c.mu.Lock()
+	tell := !c.send.ended
+	c.send.ended, c.send.reset = true, true
+	c.failLocked(err)
 	c.recv.ended = true
-	if c.recv.err != io.EOF {
-		c.recv.err, c.recv.chunks = err, nil
-	}
-	ended := c.send.ended
-	c.send.ended, c.send.closing = true, true
-	c.send.err = err
-	c.recv.changed.Notify()
-	c.send.changed.Notify()
 	c.mu.Unlock()
-	if !ended {
+	if tell {
 		c.s.enqueue(c.sid, &frame{typ: typeReset, epoch: c.epoch, code: code})
 	}
 	c.retire()
@@ -165,28 +160,51 @@ func (c *Conn) handleReset(err error, code Code) {
 func (c *Conn) fail(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.recv.err == nil {
-		c.recv.err = err
-	}
-	if c.send.err == nil {
-		c.send.err = err
-	}
-	c.recv.ended, c.send.ended, c.send.closing = true, true, true
+	c.failLocked(err)
+	c.recv.ended, c.send.ended = true, true
 	if c.refused == nil && !c.accepted {
 		c.refused = err
 	}
 	if !isClosed(c.answered) {
 		close(c.answered)
 	}
-	c.recv.changed.Notify()
-	c.send.changed.Notify()
 	c.stopTimers()
 }
 
+// failLocked has the user's calls end with err, once what was received has been
+// read. It is called with mu held.
+func (c *Conn) failLocked(err error) {
+	if c.send.err == nil {
+		c.send.err = err
+		if c.recv.err == io.EOF && err == syscall.ECONNRESET {
+			c.send.err = syscall.EPIPE // as TCP has it after the peer's FIN
+		}
+	}
+	if c.recv.err == nil {
+		c.recv.err = err
+	}
+	c.send.closing = true
+	if c.nagle != nil {
+		c.nagle.held = nil
+	}
+	c.recv.changed.Notify()
+	c.send.changed.Notify()
+}
+
+// overLocked reports whether nothing passes any more, in either direction: what
+// TCP calls the state CLOSED. It is called with mu held.
+func (c *Conn) overLocked() bool { return c.send.reset || c.send.ended && c.recv.ended }
+
 // stopTimers is called with mu held.
 func (c *Conn) stopTimers() {
-	if c.linger != nil {
-		c.linger.Stop()
+	if c.linger != nil && c.linger.timer != nil {
+		c.linger.timer.Stop()
+	}
+	if c.keepAlive != nil {
+		c.keepAlive.timer.Stop()
+	}
+	if c.nagle != nil && c.nagle.timer != nil {
+		c.nagle.timer.Stop()
 	}
 }
 
@@ -203,131 +221,12 @@ func (c *Conn) retire() {
 	}
 }
 
-// CloseWrite ends the sending direction: the peer reads io.EOF after what was
-// written. The other direction goes on.
-func (c *Conn) CloseWrite() error {
-	c.mu.Lock()
-	if c.send.closing {
-		err := c.send.err
-		c.mu.Unlock()
-		if err == nil {
-			err = net.ErrClosed
-		}
-		return c.opError("close", err)
-	}
-	c.send.closing = true
-	c.send.changed.Notify()
-	c.mu.Unlock()
-	c.finish()
-	return nil
-}
-
-// finish queues FIN once no Write is under way.
-func (c *Conn) finish() {
-	c.writing <- struct{}{}
-	defer func() { <-c.writing }()
-	c.mu.Lock()
-	if c.send.ended {
-		c.mu.Unlock()
-		return
-	}
-	c.send.ended = true
-	offset := c.send.sent
-	c.mu.Unlock()
-	c.s.enqueue(c.sid, &frame{typ: typeFin, offset: offset})
-	c.retire()
-}
-
-// CloseRead ends reading here. What still arrives is answered by a reset, as
-// TCP does once the socket is closed too, or dropped.
-func (c *Conn) CloseRead() error {
-	c.mu.Lock()
-	c.recv.closed = true
-	c.recv.chunks = nil
-	c.recv.changed.Notify()
-	c.mu.Unlock()
-	return nil
-}
-
-// Close ends both directions: gracefully, or by a reset when octets are left
-// unread, as TCP does. What was written is still delivered.
-func (c *Conn) Close() error {
-	c.mu.Lock()
-	if c.recv.closed && c.send.closing {
-		c.mu.Unlock()
-		return c.opError("close", net.ErrClosed)
-	}
-	unread := len(c.recv.chunks) > 0 && !c.send.ended
-	c.recv.closed, c.recv.chunks = true, nil
-	c.send.closing = true
-	c.recv.changed.Notify()
-	c.send.changed.Notify()
-	if !c.recv.ended && c.linger == nil {
-		c.linger = time.AfterFunc(lingerLimit, c.Reset)
-	}
-	c.mu.Unlock()
-	c.rdeadline.stop()
-	c.wdeadline.stop()
-	if unread {
-		c.Reset()
-		return nil
-	}
-	c.finish()
-	return nil
-}
-
-// Reset ends both directions at once, as a TCP RST does.
-func (c *Conn) Reset() {
-	c.mu.Lock()
-	already := c.send.ended
-	c.recv.closed, c.recv.chunks = true, nil
-	c.send.ended, c.send.closing = true, true
-	if c.send.err == nil {
-		c.send.err = net.ErrClosed
-	}
-	c.recv.changed.Notify()
-	c.send.changed.Notify()
-	c.mu.Unlock()
-	if !already {
-		c.s.enqueue(c.sid, &frame{typ: typeReset, epoch: c.epoch, code: CodeRefused})
-	}
-	c.retire()
-}
-
 // LocalAddr returns the own name and the port as the peer knows it.
 func (c *Conn) LocalAddr() net.Addr { return c.laddr }
 
 // RemoteAddr returns the name and port of the other end. It stays the same
 // whatever path is in use.
 func (c *Conn) RemoteAddr() net.Addr { return c.raddr }
-
-// SetDeadline sets both deadlines.
-func (c *Conn) SetDeadline(t time.Time) error {
-	c.rdeadline.set(t)
-	c.wdeadline.set(t)
-	return c.usable("set")
-}
-
-// SetReadDeadline sets the deadline of Read.
-func (c *Conn) SetReadDeadline(t time.Time) error {
-	c.rdeadline.set(t)
-	return c.usable("set")
-}
-
-// SetWriteDeadline sets the deadline of Write.
-func (c *Conn) SetWriteDeadline(t time.Time) error {
-	c.wdeadline.set(t)
-	return c.usable("set")
-}
-
-func (c *Conn) usable(op string) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.recv.closed && c.send.closing {
-		return c.opError(op, net.ErrClosed)
-	}
-	return nil
-}
 
 // Paths returns the paths of the association that carries the connection.
 func (c *Conn) Paths() []sctpmh.PathInfo { return c.s.assoc.Paths() }
@@ -349,6 +248,17 @@ func (c *Conn) PeerIdentity() Identity { return c.s.identity.now() }
 
 // AssocID is the number of its association.
 func (c *Conn) AssocID() uint64 { return c.s.assoc.ID() }
+
+// set changes an option with mu held, unless the connection was closed.
+func (c *Conn) set(change func()) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.recv.closed {
+		return c.opError("set", net.ErrClosed)
+	}
+	change()
+	return nil
+}
 
 func (c *Conn) opError(op string, err error) error {
 	return &net.OpError{Op: op, Net: "mh", Source: c.laddr, Addr: c.raddr, Err: err}

@@ -83,7 +83,7 @@ func TestResetIsSeenAsSuch(t *testing.T) {
 	_, err := b.Read(make([]byte, 1))
 	wantIs(t, "Read after the peer's reset", err, syscall.ECONNRESET)
 	_, err = b.Write([]byte("x"))
-	wantIs(t, "Write after the peer's reset", err, syscall.ECONNRESET)
+	wantIs(t, "Write after the peer's reset was told", err, syscall.EPIPE)
 	_, err = a.Read(make([]byte, 1))
 	wantIs(t, "Read after own reset", err, net.ErrClosed)
 }

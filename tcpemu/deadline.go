@@ -53,6 +53,27 @@ func (d *deadline) stop() {
 	}
 }
 
+// SetDeadline sets both deadlines; the zero Time means none. Its error is
+// net.ErrClosed after Close.
+func (c *Conn) SetDeadline(t time.Time) error {
+	if err := c.SetReadDeadline(t); err != nil {
+		return err
+	}
+	return c.SetWriteDeadline(t)
+}
+
+// SetReadDeadline sets the point in time after which Read fails with
+// os.ErrDeadlineExceeded, those that wait included. Its error is net.ErrClosed
+// after Close.
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.setDeadline(&c.rdeadline, t) }
+
+// SetWriteDeadline does so for Write, which may have written a part by then.
+func (c *Conn) SetWriteDeadline(t time.Time) error { return c.setDeadline(&c.wdeadline, t) }
+
+func (c *Conn) setDeadline(d *deadline, t time.Time) error {
+	return c.set(func() { d.set(t) })
+}
+
 func isClosed(c <-chan struct{}) bool {
 	select {
 	case <-c:

@@ -19,8 +19,10 @@
 // octet of type, two of length, the value, numbers in network byte order. A
 // TLV that the table does not give to a message is skipped; one that is
 // missing where it is required, twice, or of the wrong length is an error, and so is an unknown CTRL type
-// below 128. All messages of a stream are ordered, but for CREDIT, PING and
-// PONG.
+// below 128. All messages of a stream are ordered, but for CREDIT and PONG; PING
+// may be either. A PING is answered at once by PONG on the same stream with the
+// same opaque value: one that was sent ordered, after all before it on the
+// stream was received.
 //
 //	type          on      TLVs, the optional ones in brackets
 //	 1 HELLO      SID 0   version nonce flags streams credit [name] [seen]
@@ -33,11 +35,13 @@
 //	19 FIN        stream  offset
 //	20 RESET      stream  epoch code
 //	21 CREDIT     stream  epoch offset
+//	22 URG        stream  offset octet
 //
 //	TLV  1 version u8      2 nonce u64    3 name        4 streams u16  5 credit u64
 //	     6 seen: address (4 or 16 octets) and port      7 epoch u32    8 hops u8
 //	     9 target: port u16, then nothing (the peer's own), or 1 and an address, or 2 and a name
 //	    10 via: up to four u64   11 code u8   12 text   13 offset u64   14 opaque u64   15 flags u8
+//	    16 octet u8
 //
 // HELLO is the first message each way; what overtakes it, at most 64 messages
 // with 64 KiB, waits for it. Its flags: 1, the sender dialled the association; 2,
@@ -53,10 +57,12 @@
 // HELLO. DATA may follow at once, within the credit of that HELLO or else 16
 // KiB; when OPEN is refused it is discarded. A stream number is used again once
 // both directions have ended, each by FIN, RESET or OPEN_FAIL; who gets RESET or
-// OPEN_FAIL and has not ended its own direction yet ends it by RESET. The epoch,
-// one more for each OPEN from a random number on, tells leftovers of an earlier
-// use apart. CREDIT gives the absolute offset up to which the other side may
-// send; it only grows.
+// OPEN_FAIL and has not ended its own direction yet ends it by RESET. RESET may
+// follow FIN while the other direction goes on. The epoch, one more for each
+// OPEN from a random number on, tells leftovers of an earlier use apart. CREDIT
+// gives the absolute offset up to which the other side may send; it only grows.
+// URG is an octet of the stream, at the offset of those before it, that is
+// urgent.
 //
 // After GOAWAY neither side opens connections; those that there are go on, and
 // when the last one has ended, who said GOAWAY shuts the association down. An

@@ -35,6 +35,7 @@ const (
 	typeFin      frameType = 19
 	typeReset    frameType = 20
 	typeCredit   frameType = 21
+	typeUrg      frameType = 22
 )
 
 // tlv is the type of a TLV.
@@ -56,6 +57,7 @@ const (
 	tlvOffset
 	tlvOpaque
 	tlvFlags
+	tlvOctet
 	tlvEnd
 )
 
@@ -78,6 +80,7 @@ type frame struct {
 	offset  uint64
 	opaque  uint64
 	flags   helloFlags
+	octet   uint8 // an urgent one
 }
 
 // helloFlags say what a side does on an association.
@@ -121,6 +124,7 @@ var layout = map[frameType]struct{ required, optional []tlv }{
 	typeFin:      {[]tlv{tlvOffset}, nil},
 	typeReset:    {[]tlv{tlvEpoch, tlvCode}, nil},
 	typeCredit:   {[]tlv{tlvEpoch, tlvOffset}, nil},
+	typeUrg:      {[]tlv{tlvOffset, tlvOctet}, nil},
 }
 
 var errMalformed = errors.New("malformed control message")
@@ -179,6 +183,8 @@ func (f *frame) appendTLV(b []byte, t tlv) []byte {
 		b = binary.BigEndian.AppendUint64(b, f.opaque)
 	case tlvFlags:
 		b = append(b, byte(f.flags))
+	case tlvOctet:
+		b = append(b, f.octet)
 	}
 	n := len(b) - start - 3
 	if n == 0 {
@@ -285,6 +291,8 @@ func (f *frame) parseTLV(t tlv, v []byte) (ok bool) {
 		return number64(&f.opaque, v)
 	case tlvFlags:
 		return octet((*uint8)(&f.flags), v)
+	case tlvOctet:
+		return octet(&f.octet, v)
 	}
 	return true
 }

@@ -278,7 +278,7 @@ func (o *Open) Reject(code Code, text string) {
 		c := o.conn
 		c.mu.Lock()
 		ended := c.send.ended
-		c.send.ended, c.send.closing, c.recv.closed = true, true, true
+		c.send.ended, c.send.reset, c.send.closing, c.recv.closed = true, true, true, true
 		c.send.err, c.recv.chunks = syscall.ECONNREFUSED, nil
 		if !isClosed(c.answered) {
 			close(c.answered)

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"syscall"
 
 	"github.com/sctpmh/mh/internal/gate"
 )
@@ -13,91 +14,125 @@ import (
 type recvHalf struct {
 	changed  gate.Signal
 	chunks   [][]byte // received, not read
+	urgent   int      // which octet of chunks is the urgent one, from 1; 0: none
 	received uint64   // octets so far
 	read     uint64   // octets taken by the user
 	limit    uint64   // credit given to the peer
 	told     bool     // a CREDIT is queued
-	ended    bool     // FIN or RESET arrived
-	closed   bool     // the user reads no more
+	ended    bool     // FIN or RESET has come
+	shut     bool     // the user has called CloseRead
+	closed   bool     // the user has called Close: what comes is dropped
 	err      error    // after what was received; io.EOF after FIN
 }
 
 // handleData takes octets of the stream.
-func (c *Conn) handleData(b []byte) error {
+func (c *Conn) handleData(b []byte) error { return c.receive(b, false) }
+
+// receive takes octets. The last one is urgent, or none.
+func (c *Conn) receive(b []byte, urgent bool) error {
 	c.mu.Lock()
 	r := &c.recv
-	if r.ended {
-		c.mu.Unlock()
-		return fmt.Errorf("data on stream %d after its end", c.sid)
+	r.received += uint64(len(b))
+	late, beyond := r.ended, r.received > r.limit
+	refused := r.closed || c.send.reset || r.shut && c.send.ended
+	if !late && !beyond && !refused {
+		r.add(b, urgent)
+		c.noteHeard()
 	}
-	if r.received += uint64(len(b)); r.received > r.limit {
-		c.mu.Unlock()
-		return fmt.Errorf("data on stream %d beyond its credit", c.sid)
-	}
-	if r.closed {
-		c.mu.Unlock()
-		c.refuseData()
-		return nil
-	}
-	r.chunks = append(r.chunks, b)
-	r.changed.Notify()
 	c.mu.Unlock()
+	switch {
+	case late:
+		return fmt.Errorf("data on stream %d after its end", c.sid)
+	case beyond:
+		return fmt.Errorf("data on stream %d beyond its credit", c.sid)
+	case refused:
+		// "If such a host issues a CLOSE call while received data is still pending
+		// in TCP, or if new data is received after CLOSE is called, its TCP SHOULD
+		// send a RST to show that data was lost" (RFC 1122 section 4.2.2.13). To
+		// call CloseRead and CloseWrite is the same.
+		c.abort(syscall.ECONNRESET, CodeRefused)
+	}
 	return nil
 }
 
-// refuseData answers octets that nobody will read, as TCP does, by a reset.
-func (c *Conn) refuseData() {
-	c.mu.Lock()
-	ended := c.send.ended
-	c.mu.Unlock()
-	if !ended {
-		c.Reset()
-		return
+// add puts octets where Read finds them.
+func (r *recvHalf) add(b []byte, urgent bool) {
+	r.chunks = append(r.chunks, b)
+	if urgent {
+		r.urgent = 0
+		for _, chunk := range r.chunks {
+			r.urgent += len(chunk)
+		}
 	}
-	c.grant(0) // our direction has ended: let the rest come and be dropped
+	r.changed.Notify()
 }
 
-// Read reads octets. Its error is io.EOF after the peer has closed its
-// direction.
+// Read reads octets. Its error is io.EOF after the peer has ended its
+// direction, or after CloseRead, and what was received before has been read;
+// syscall.ECONNRESET after the peer has reset the connection;
+// os.ErrDeadlineExceeded; net.ErrClosed after Close.
 func (c *Conn) Read(b []byte) (int, error) {
-	n, err := c.readSome(b)
-	if err != nil && err != io.EOF {
-		err = c.opError("read", err)
-	}
-	return n, err
+	n, _, err := c.readSome(b, false)
+	return n, c.readError("read", err)
 }
 
-func (c *Conn) readSome(b []byte) (int, error) {
+func (c *Conn) readError(op string, err error) error {
+	if err == nil || err == io.EOF {
+		return err
+	}
+	return c.opError(op, err)
+}
+
+// readSome waits for octets and copies them into b. With stop it does not read
+// past the beginning or the end of an urgent octet.
+func (c *Conn) readSome(b []byte, stop bool) (n int, urgent bool, err error) {
+	err = c.await(len(b), func(r *recvHalf) {
+		if urgent = stop && r.urgent == 1; urgent {
+			b = b[:1]
+		} else if stop && r.urgent > 0 {
+			b = b[:min(len(b), r.urgent-1)]
+		}
+		n = r.take(b)
+	})
+	if n > 0 {
+		c.grant(n)
+	}
+	return n, urgent, err
+}
+
+// await waits for octets and has take called, with mu held, when there are
+// some. For want zero it does not wait.
+func (c *Conn) await(want int, take func(*recvHalf)) error {
 	for {
 		passed := c.rdeadline.wait()
 		c.mu.Lock()
 		r := &c.recv
+		var err error
 		switch {
 		case r.closed:
-			c.mu.Unlock()
-			return 0, net.ErrClosed
+			err = net.ErrClosed
+		case want == 0:
 		case isClosed(passed):
-			c.mu.Unlock()
-			return 0, os.ErrDeadlineExceeded
-		case len(b) == 0:
-			c.mu.Unlock()
-			return 0, nil
+			err = os.ErrDeadlineExceeded
 		case len(r.chunks) > 0:
-			n := r.take(b)
-			c.mu.Unlock()
-			c.grant(n)
-			return n, nil
+			take(r)
 		case r.err != nil:
-			err := r.err // a reset may replace it
+			if err = r.err; err == syscall.ECONNRESET {
+				c.send.tell()
+			}
+		case r.shut:
+			err = io.EOF
+		default:
+			changed := r.changed.Wait()
 			c.mu.Unlock()
-			return 0, err
+			select {
+			case <-changed:
+			case <-passed:
+			}
+			continue
 		}
-		changed := r.changed.Wait()
 		c.mu.Unlock()
-		select {
-		case <-changed:
-		case <-passed:
-		}
+		return err
 	}
 }
 
@@ -114,5 +149,21 @@ func (r *recvHalf) take(b []byte) (n int) {
 	if len(r.chunks) == 0 {
 		r.chunks = nil
 	}
+	r.urgent = max(0, r.urgent-n)
 	return n
+}
+
+// takeChunks takes whole chunks, up to about most octets.
+func (r *recvHalf) takeChunks(most int) (chunks [][]byte, n int) {
+	i := 0
+	for i < len(r.chunks) && (i == 0 || n+len(r.chunks[i]) <= most) {
+		n += len(r.chunks[i])
+		i++
+	}
+	chunks, r.chunks = r.chunks[:i:i], r.chunks[i:]
+	if len(r.chunks) == 0 {
+		r.chunks = nil
+	}
+	r.urgent = max(0, r.urgent-n)
+	return chunks, n
 }

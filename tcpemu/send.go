@@ -2,12 +2,17 @@ package tcpemu
 
 import (
 	"context"
+	"errors"
 	"net"
 	"os"
+	"syscall"
 
 	"github.com/sctpmh/mh/internal/gate"
 	"github.com/sctpmh/mh/sctpmh"
 )
+
+// writeUnit is how much of a Write is copied at a time, in octets.
+const writeUnit = 64 << 10
 
 // sendHalf is the sending direction.
 type sendHalf struct {
@@ -15,8 +20,19 @@ type sendHalf struct {
 	sent    uint64 // octets handed to the association
 	limit   uint64 // credit that the peer gave
 	ended   bool   // FIN or RESET is queued
+	reset   bool   // RESET is queued, or has come
 	closing bool   // the user writes no more
-	err     error
+	err     error  // why nothing can be written
+}
+
+// tell returns err for a call to report. A reset is told once: the next Write
+// finds a broken pipe, as with TCP.
+func (s *sendHalf) tell() error {
+	err := s.err
+	if err == syscall.ECONNRESET {
+		s.err = syscall.EPIPE
+	}
+	return err
 }
 
 func (c *Conn) handleCredit(limit uint64) {
@@ -29,13 +45,16 @@ func (c *Conn) handleCredit(limit uint64) {
 }
 
 // Write writes octets. It waits while the peer or the association cannot take
-// more.
+// more. Its error is net.ErrClosed after Close, os.ErrDeadlineExceeded,
+// syscall.ECONNRESET when the peer has reset the connection and no call has
+// said so yet, and syscall.EPIPE when one has, or after CloseWrite, or when the
+// peer has closed the connection.
 func (c *Conn) Write(b []byte) (n int, err error) {
 	c.writing <- struct{}{}
 	defer func() { <-c.writing }()
 	for first := true; first || n < len(b); first = false {
 		unit := append([]byte(nil), b[n:min(n+writeUnit, len(b))]...)
-		k, err := c.writeUnit(unit)
+		k, err := c.put(unit, false)
 		n += k
 		if err != nil {
 			return n, c.opError("write", err)
@@ -44,7 +63,8 @@ func (c *Conn) Write(b []byte) (n int, err error) {
 	return n, nil
 }
 
-// writeUnit sends octets that the association may keep.
+// writeUnit sends octets that the association may keep. The caller is the one
+// who writes.
 func (c *Conn) writeUnit(b []byte) (n int, err error) {
 	for {
 		k, err := c.reserve(len(b) - n)
@@ -52,11 +72,26 @@ func (c *Conn) writeUnit(b []byte) (n int, err error) {
 			return n, err
 		}
 		m := sctpmh.Message{Stream: c.sid, PPID: ppidData, Data: b[n : n+k : n+k]}
-		if err := c.sendMessage(m); err != nil {
+		if err := c.sendMessage(m, k); err != nil {
 			return n, err
 		}
 		n += k
 	}
+}
+
+// writeError says why nothing can be written. It is called with mu held.
+func (c *Conn) writeError(passed bool) error {
+	switch {
+	case c.recv.closed:
+		return net.ErrClosed
+	case passed:
+		return os.ErrDeadlineExceeded
+	case c.send.err != nil:
+		return c.send.tell()
+	case c.send.closing:
+		return syscall.EPIPE
+	}
+	return nil
 }
 
 // reserve waits for credit and takes as much of it as one message of at most
@@ -66,21 +101,11 @@ func (c *Conn) reserve(n int) (int, error) {
 		passed := c.wdeadline.wait()
 		c.mu.Lock()
 		s := &c.send
-		switch {
-		case s.err != nil:
-			err := s.err // a reset may replace it
+		if err := c.writeError(isClosed(passed)); err != nil || n == 0 {
 			c.mu.Unlock()
 			return 0, err
-		case s.closing:
-			c.mu.Unlock()
-			return 0, net.ErrClosed
-		case isClosed(passed):
-			c.mu.Unlock()
-			return 0, os.ErrDeadlineExceeded
-		case n == 0:
-			c.mu.Unlock()
-			return 0, nil
-		case s.sent < s.limit:
+		}
+		if s.sent < s.limit {
 			k := min(n, c.s.assoc.MaxPayload(), int(min(s.limit-s.sent, 1<<30)))
 			s.sent += uint64(k)
 			c.mu.Unlock()
@@ -95,9 +120,10 @@ func (c *Conn) reserve(n int) (int, error) {
 	}
 }
 
-// sendMessage hands a message to the association. When a deadline or the end
-// of the connection comes first, its octets are taken back.
-func (c *Conn) sendMessage(m sctpmh.Message) error {
+// sendMessage hands a message to the association, which has n octets of the
+// stream. When a deadline or the end of the connection comes first, they are
+// taken back.
+func (c *Conn) sendMessage(m sctpmh.Message, n int) error {
 	ok, err := c.s.assoc.TrySend(m)
 	if ok {
 		return nil
@@ -105,15 +131,17 @@ func (c *Conn) sendMessage(m sctpmh.Message) error {
 	if err == nil {
 		err = c.sendSlowly(m)
 	}
-	if err != nil {
-		c.mu.Lock()
-		c.send.sent -= uint64(len(m.Data))
-		if c.send.err != nil {
-			err = c.send.err
-		} else if c.send.closing {
-			err = net.ErrClosed
-		}
-		c.mu.Unlock()
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, sctpmh.ErrClosed) {
+		err = c.s.reason()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.send.sent -= uint64(n)
+	if e := c.writeError(errors.Is(err, os.ErrDeadlineExceeded)); e != nil {
+		return e
 	}
 	return err
 }

@@ -68,6 +68,7 @@ type session struct {
 	running  sync.WaitGroup
 	identity identity
 	early    []sctpmh.Message // before HELLO; owned by read
+	pings    pings
 
 	mu      sync.Mutex // leaf; guards what follows
 	peer    frame      // its HELLO
@@ -278,6 +279,7 @@ func (s *session) handleFrame(sid uint16, c *Conn, f *frame) error {
 		return nil
 	case typePong:
 		s.heard()
+		s.pings.handlePong(f.opaque)
 		return nil
 	case typeGoAway:
 		s.goAway()
