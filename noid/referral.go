@@ -101,13 +101,19 @@ func (r *Resolver) Referral(a netip.Addr) (Name, bool) {
 	return e.host, e.host != ""
 }
 
+// ResolveAddr is Resolve of an address, whether an answer has had it or not:
+// for those who take over connections and know nothing of them but addresses.
+func (r *Resolver) ResolveAddr(ctx context.Context, a netip.Addr) *Result {
+	return r.resolveLiteral(ctx, a.Unmap(), true)
+}
+
 // resolveLiteral answers an address: plain TCP goes there and nowhere else,
 // and associations to the host that it is found to be.
-func (r *Resolver) resolveLiteral(ctx context.Context, a netip.Addr) *Result {
+func (r *Resolver) resolveLiteral(ctx context.Context, a netip.Addr, strange bool) *Result {
 	s := r.newSet("", "")
 	s.Locators = []Locator{{Addr: a, From: FromLiteral}}
 	res := &Result{Legacy: s}
-	host, err := r.refer(ctx, a)
+	host, err := r.refer(ctx, a, strange)
 	if err != nil {
 		res.Partial = err
 		return res
@@ -116,14 +122,14 @@ func (r *Resolver) resolveLiteral(ctx context.Context, a netip.Addr) *Result {
 	return res
 }
 
-// refer finds the host that an address is. Only addresses that answers had,
-// and in mode reverse all, are worth the questions.
-func (r *Resolver) refer(ctx context.Context, a netip.Addr) (*Set, error) {
+// refer finds the host that an address is. Only addresses that answers had are
+// worth the questions, unless strange ones are too.
+func (r *Resolver) refer(ctx context.Context, a netip.Addr, strange bool) (*Set, error) {
 	if s := r.staticHostAt(a); s != nil {
 		return s, nil
 	}
 	step := "referral of " + a.String()
-	if _, known := r.referrals.find(a, r.now()); !known && r.trust != Reverse {
+	if _, known := r.referrals.find(a, r.now()); !known && !strange {
 		return nil, &Error{Step: step, Kind: ErrNoReferral}
 	}
 	if !r.trust.enough(BindingReverse, ChanValidated) { // whatever the answers
@@ -140,6 +146,9 @@ func (r *Resolver) refer(ctx context.Context, a netip.Addr) (*Set, error) {
 		return nil, err
 	}
 	r.referrals.found(a, s)
+	if r.trust != Reverse {
+		s.Binding = BindingClaim // as by the name, so that both share an association
+	}
 	return s, nil
 }
 

@@ -75,13 +75,19 @@ func TestN29Referral(t *testing.T) {
 	r := w.wantReferral("9.0.0.2", "gw.example.net", nil)
 	s := r.MH[0]
 	want(t, "locators", ips(s.Locators), "9.0.0.1 9.0.0.2")
-	if s.Binding != BindingReverse || !s.hostLevel || s.Cap.UDPPort != 9900 {
-		t.Errorf("%+v, %+v", s, s.Cap)
+	if s.Cap.UDPPort != 9900 {
+		t.Errorf("%+v", s.Cap)
+	}
+	if n := w.resolve("gw.example.net").MH[0]; s.Name != n.Name || s.Binding != n.Binding || s.Channel != n.Channel || s.hostLevel != n.hostLevel {
+		t.Errorf("%+v by the address, %+v by the name", s, n)
 	}
 	total := w.dns.Total()
 	w.wantReferral("9.0.0.2", "gw.example.net", nil)
 	if n := w.dns.Total() - total; n != 0 {
 		t.Errorf("%d more questions for the same address", n)
+	}
+	if r := newReferralWorld(t, Config{}).ResolveAddr(t.Context(), netip.MustParseAddr("9.0.0.2")); len(r.MH) != 1 || r.MH[0].Name != "gw.example.net." {
+		t.Errorf("a strange address: %+v, %v", r.MH, r.Partial)
 	}
 	want(t, "mapped", w.resolve("::ffff:9.0.0.1").MH[0].Name.String(), "gw.example.net")
 }
@@ -100,7 +106,9 @@ func TestN29PublishedAddressesAreNotBelieved(t *testing.T) {
 	w.resolve("evil.example.net")
 	w.wantReferral("9.0.0.7", "", ErrNoReverse)
 	w.wantReferral("9.0.0.8", "", ErrNoReverse)
-	w.wantReferral("9.0.0.2", "gw.example.net", nil)
+	if b := w.wantReferral("9.0.0.2", "gw.example.net", nil).MH[0].Binding; b != BindingReverse {
+		t.Errorf("binding %v", b)
+	}
 }
 
 // N29: what is referred lives as long as its records, and an address is worth

@@ -97,7 +97,7 @@ func (r *Resolver) Close() error {
 // says which question failed at which server.
 func (r *Resolver) Resolve(ctx context.Context, name string, port uint16) (*Result, error) {
 	if a, err := netip.ParseAddr(name); err == nil {
-		return r.resolveLiteral(ctx, a.Unmap()), nil
+		return r.resolveLiteral(ctx, a.Unmap(), r.trust == Reverse), nil
 	}
 	n, err := ParseName(name)
 	if err != nil {

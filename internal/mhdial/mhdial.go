@@ -18,11 +18,15 @@ type Resolver struct {
 	// Local returns the addresses that packets may leave from; it decides
 	// which of a host's addresses are tried first.
 	Local func() []netip.Addr
+
+	// Strange has the host behind every address looked for, not only behind
+	// those that an answer had.
+	Strange bool
 }
 
 // Resolve finds the hosts behind a name that speak mh.
 func (r *Resolver) Resolve(ctx context.Context, name string, port uint16) (t tcpemu.Targets, err error) {
-	res, err := r.Noid.Resolve(ctx, name, port)
+	res, err := r.resolve(ctx, name, port)
 	if err != nil {
 		return t, err
 	}
@@ -42,6 +46,13 @@ func (r *Resolver) Resolve(ctx context.Context, name string, port uint16) (t tcp
 	}
 	t.NoFallback = res.NoFallback
 	return t, nil
+}
+
+func (r *Resolver) resolve(ctx context.Context, name string, port uint16) (*noid.Result, error) {
+	if a, err := netip.ParseAddr(name); err == nil && r.Strange {
+		return r.Noid.ResolveAddr(ctx, a), nil
+	}
+	return r.Noid.Resolve(ctx, name, port)
 }
 
 // endpoint is one host of noid's as tcpemu wants it.
