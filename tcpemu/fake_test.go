@@ -97,6 +97,9 @@ func (a *fakeAssoc) Recv(ctx context.Context) (m sctpmh.Message, err error) {
 	case m = <-a.in:
 		return m, nil
 	case <-a.done:
+		if a.Err() == io.EOF {
+			return m, io.EOF
+		}
 		return m, syscall.ECONNRESET
 	case <-ctx.Done():
 		return m, ctx.Err()

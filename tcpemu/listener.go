@@ -114,8 +114,8 @@ func (l *Listener) verify(s *session, hello frame) {
 			l.cfg.Logger.Info("peer not verified: it is reached over one path only", "peer", p.Handshake, "claim", hello.name, "error", err)
 		}
 		s.assoc.Permit(permitted)
-		s.identity.resolve(id, nil)
 		l.pool.admit(l.cfg.Name, s, id)
+		s.identity.resolve(id, nil)
 	})
 }
 
