@@ -114,6 +114,8 @@ func (d *Dialer) dial(ctx context.Context, network, peer string, r *request) (ne
 	}
 	to := d.legacy(network, targets)
 	switch {
+	case len(targets.MH) == 0 && targets.NoFallback:
+		return nil, fmt.Errorf("%s may speak mh and is not dialled without (trust mode): %s: %w", peer, targets.Reason, syscall.EACCES)
 	case len(to) == 0 && len(targets.MH) == 0:
 		return nil, fmt.Errorf("%s does not speak mh: %s: %w", peer, targets.Reason, syscall.EPROTONOSUPPORT)
 	case len(to) == 0:
@@ -155,7 +157,7 @@ func (d *Dialer) dialMH(ctx context.Context, hosts []Endpoint, r *request) (net.
 			return c, nil
 		}
 		errs = append(errs, err)
-		if isAnswer(err) && !undone(err) || ctx.Err() != nil {
+		if isAnswer(err) || ctx.Err() != nil {
 			break // the host has answered for its name
 		}
 	}

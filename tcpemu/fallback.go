@@ -52,7 +52,7 @@ func (f *Fallback) DialContext(ctx context.Context, network, address string) (ne
 		var addrs []netip.Addr
 		if addrs, err = lookup(ctx, host); err == nil {
 			var c net.Conn
-			if c, err = f.dial(ctx, errand{target: remote.String(), to: ofNetwork(network, addrs, port)}); err == nil {
+			if c, err = f.dial(ctx, errand{target: remote.String(), to: ofNetwork(network, addrs, port), why: "mh was not asked for"}); err == nil {
 				return c, nil
 			}
 		}
@@ -132,10 +132,10 @@ func (f *Fallback) dial(ctx context.Context, e errand) (net.Conn, error) {
 }
 
 // isAnswer reports whether an error is the host's own answer: no other way
-// will get a better one.
+// will get a better one. One that is about to go answers nothing.
 func isAnswer(err error) bool {
 	var refused *RefusedError
-	return errors.As(err, &refused)
+	return errors.As(err, &refused) && !undone(err)
 }
 
 // reason tells why a connection came about as it did: why not over mh, and
