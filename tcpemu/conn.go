@@ -43,7 +43,8 @@ type Conn struct {
 	recv recvHalf
 	send sendHalf
 
-	window   int  // octets of credit beyond what was read
+	window   int // octets of credit beyond what was read, counted in session.windows
+	round    round
 	accepted bool // OPEN_OK was sent or received
 	refused  error
 
@@ -162,6 +163,7 @@ func (c *Conn) fail(err error) {
 	defer c.mu.Unlock()
 	c.failLocked(err)
 	c.recv.ended, c.send.ended = true, true
+	c.settle()
 	if c.refused == nil && !c.accepted {
 		c.refused = err
 	}
@@ -212,6 +214,7 @@ func (c *Conn) stopTimers() {
 func (c *Conn) retire() {
 	c.mu.Lock()
 	over := c.recv.ended && c.send.ended
+	c.settle()
 	if over {
 		c.stopTimers()
 	}

@@ -310,10 +310,10 @@ func TestManyStalledReadersAreBounded(t *testing.T) {
 		n, _ := c.Write(make([]byte, 1<<20))
 		sent += n
 	}
-	if limit := maxWindows + 1000*earlyCredit; sent > limit {
+	if limit := int(first.s.windows.of.assoc()) + 1000*earlyCredit; sent > limit {
 		t.Errorf("%d octets are held for readers that stall, limit %d", sent, limit)
 	}
-	if first.s.windows > maxWindows+1000*earlyCredit || first.s.windows <= 0 {
-		t.Errorf("windows of %d octets", first.s.windows)
+	if got := first.s.windows.beyond.Load(); got > first.s.windows.of.assoc() || got <= 0 {
+		t.Errorf("windows of %d octets", got)
 	}
 }

@@ -40,6 +40,10 @@ type Dialer struct {
 	// gateway that dials on sets it.
 	Hops uint8
 
+	// Windows bounds what peers may send to readers that do not read. Nil: those
+	// of the process.
+	Windows *Windows
+
 	// Logger gets breaches of protocol. Nil: none.
 	Logger *slog.Logger
 

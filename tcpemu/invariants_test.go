@@ -17,22 +17,22 @@ func (s *session) check() error {
 	if err := s.numbers.check(s.conns); err != nil {
 		return err
 	}
-	windows := 0
+	beyond := int64(0)
 	for sid, c := range s.conns {
 		if err := c.check(sid); err != nil {
 			return fmt.Errorf("stream %d: %w", sid, err)
 		}
-		windows += c.window
+		beyond += int64(max(0, c.window-earlyCredit))
 	}
 	switch {
-	// Credit that was promised to nobody is lost to all: the windows of the
-	// connections that there are make up the sum.
-	case windows != s.windows:
-		return fmt.Errorf("the sum of windows is %d, connections have %d", s.windows, windows)
+	// What connections may have come is counted. There can be more: what a
+	// connection that is over has waiting for its reader.
+	case beyond > s.windows.beyond.Load():
+		return fmt.Errorf("the sum of windows is %d, connections have %d", s.windows.beyond.Load(), beyond)
 	// What every connection gets from the start is the only credit beyond the
 	// bound.
-	case windows > maxWindows+earlyCredit*len(s.conns):
-		return fmt.Errorf("windows of %d octets", windows)
+	case s.windows.beyond.Load() > s.windows.of.assoc():
+		return fmt.Errorf("windows of %d octets", s.windows.beyond.Load())
 	// Nothing waits for a HELLO that has come.
 	case s.hello && len(s.early) > 0, len(s.early) > maxEarly, len(s.queue) > maxQueued:
 		return fmt.Errorf("%d messages wait for HELLO, %d to be sent", len(s.early), len(s.queue))

@@ -33,6 +33,10 @@ type ListenConfig struct {
 	// peers are reached at the address they came from only.
 	Resolver Resolver
 
+	// Windows bounds what peers may send to readers that do not read. Nil: those
+	// of the process.
+	Windows *Windows
+
 	// Logger gets breaches of protocol and refusals. Nil: none.
 	Logger *slog.Logger
 }
@@ -86,7 +90,7 @@ func (l *Listener) acceptAssocs() {
 
 // serve runs a session until Close, and then until it is idle.
 func (l *Listener) serve(a assoc) *session {
-	s := newSession(a, sessionConfig{name: l.cfg.Name, log: l.cfg.Logger, accept: l.take, onHello: l.verify})
+	s := newSession(a, sessionConfig{name: l.cfg.Name, log: l.cfg.Logger, windows: l.cfg.Windows, accept: l.take, onHello: l.verify})
 	l.running.Go(func() { // ends with the association
 		select {
 		case <-a.Done():

@@ -100,15 +100,15 @@ func (s *session) begin(r *request) (c *Conn, sent int, err error) {
 	if s.hello {
 		limit, credit = min(limit, s.peer.streams), max(credit, s.peer.credit)
 	}
+	if !s.windows.open() {
+		return nil, 0, errNoWindow
+	}
 	sid, epoch, ok := s.numbers.take(limit)
 	if !ok {
+		s.windows.shrink(earlyCredit, 0)
 		return nil, 0, errBusy
 	}
-	window := earlyCredit
-	if s.windows+initialWindow <= maxWindows {
-		window = initialWindow
-	}
-	s.windows += window
+	window := s.windows.grow(earlyCredit, initialWindow, initialShare)
 	c = newConn(s, sid, epoch, credit, window)
 	s.conns[sid] = c
 	open := frame{typ: typeOpen, epoch: epoch, target: r.target, credit: uint64(window), hops: r.hops}
@@ -189,8 +189,10 @@ func (s *session) handleOpen(sid uint16, c *Conn, f *frame) error {
 		return fmt.Errorf("OPEN on stream %d, which is not the peer's or in use", sid)
 	}
 	c = newConn(s, sid, f.epoch, f.credit, earlyCredit)
+	if !s.windows.open() {
+		c.window = 0 // what comes early is dropped
+	}
 	s.mu.Lock()
-	s.windows += c.window
 	s.conns[sid] = c
 	away := s.away
 	s.mu.Unlock()
@@ -198,6 +200,8 @@ func (s *session) handleOpen(sid uint16, c *Conn, f *frame) error {
 	switch {
 	case away:
 		o.Reject(CodeAway, "")
+	case c.window == 0:
+		o.Reject(CodeResources, errNoWindow.Error())
 	case s.cfg.accept == nil:
 		o.Reject(CodeUnsupported, "this side accepts no connections")
 	default:
@@ -216,7 +220,6 @@ func (s *session) forget(c *Conn) {
 		return
 	}
 	delete(s.conns, c.sid)
-	s.windows -= c.window
 	s.numbers.give(c.sid)
 	s.idling.Notify()
 }
@@ -260,7 +263,6 @@ func (s *session) settle(f *frame) (moved []*Conn, err error) {
 	if lost {
 		for sid, c := range s.conns {
 			moved = append(moved, c)
-			s.windows -= c.window
 			delete(s.conns, sid)
 		}
 	}

@@ -69,6 +69,8 @@ type session struct {
 	identity identity
 	early    []sctpmh.Message // before HELLO; owned by read
 	pings    pings
+	windows  windowSum
+	trip     roundTrip
 
 	mu      sync.Mutex // leaf; guards what follows
 	peer    frame      // its HELLO
@@ -76,7 +78,6 @@ type session struct {
 	conns   map[uint16]*Conn // by stream, until both directions have ended
 	numbers numbers
 	unheard unheard
-	windows int // sum of the receive windows
 	queue   []queued
 	queuing gate.Signal
 	sending bool // write has one that is not in queue any more
@@ -91,6 +92,7 @@ type sessionConfig struct {
 	name    string // claimed in HELLO, may be empty
 	dialled bool   // we dialled the association
 	log     *slog.Logger
+	windows *Windows          // nil: those of the process
 	accept  func(*Open) error // takes a connection that the peer opens; nil: refuse
 	onHello func(*session, frame)
 }
@@ -111,6 +113,10 @@ func newSession(a assoc, cfg sessionConfig) *session {
 		conns:   make(map[uint16]*Conn),
 		numbers: newNumbers(cfg.dialled, rand.Uint32()),
 		unheard: unheard{over: make(chan struct{})},
+	}
+	s.windows.of = cfg.windows
+	if cfg.windows == nil {
+		s.windows.of = &processWindows
 	}
 	s.identity.init()
 	hello := frame{

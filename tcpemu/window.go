@@ -1,25 +1,59 @@
 package tcpemu
 
-import "github.com/sctpmh/mh/sctpmh"
+import (
+	"sync"
+	"time"
 
-// Receive windows, in octets.
+	"github.com/sctpmh/mh/sctpmh"
+)
+
+// The receive window of a connection, in octets: what its peer may send beyond
+// what was read here.
 const (
-	// initialWindow is the credit of a connection once it is accepted, in
-	// octets, while the association's sum of windows allows it.
+	// initialWindow is the window of a connection once it is accepted, while
+	// there is enough left of the sums.
 	initialWindow = 256 << 10
 
 	// earlyCredit is what a peer may send right behind OPEN, before anybody
-	// here has said yes. It is what every connection gets, however many there
-	// are: with the most streams that is 256 MiB, and only as long as nobody
-	// reads any of them.
+	// here has said yes. It is the least that every connection has.
 	earlyCredit = 16 << 10
 
-	// maxWindow is how far a connection's credit grows that uses it up.
-	maxWindow = 4 << 20
-
-	// maxWindows bounds the sum of the receive windows of an association.
-	maxWindows = 64 << 20
+	// grantStep is how much is read before the peer gets credit for it, at the
+	// most: what is not granted yet is not there to keep the path full.
+	grantStep = 128 << 10
 )
+
+// step is how much of a window is read before the peer gets credit for it.
+func step(window int) int { return min(window/4, grantStep) }
+
+// round measures what a reader takes in a round trip: a window of twice that
+// lets the peer send all the time, and twice as fast in the next round trip
+// (dynamic right-sizing). It follows the reader and not the peer: memory of a
+// reader that is slow does nothing for it.
+//
+// The clock is read when credit is due, not with each Read.
+type round struct {
+	since time.Time
+	from  uint64 // octets read until then
+}
+
+// shortestRound is what the two hosts themselves may take, when they are busy,
+// to read, to grant and to send.
+const shortestRound = 10 * time.Millisecond
+
+// window returns the window that the reader can use, once a round trip has
+// passed since it was last known.
+func (r *round) window(now time.Time, read uint64, rtt time.Duration) (size int, ok bool) {
+	rtt = max(rtt, shortestRound)
+	took := now.Sub(r.since)
+	if took < rtt {
+		return 0, false
+	}
+	n := float64(read-r.from) * float64(rtt) / float64(took)
+	ok = !r.since.IsZero()
+	r.since, r.from = now, read
+	return int(2 * n), ok
+}
 
 // grant gives the peer credit for n octets that were read, when enough have
 // come together to be worth a message.
@@ -30,43 +64,107 @@ func (c *Conn) grant(n int) {
 	if r.closed {
 		r.read = r.received
 	}
-	if r.ended || r.read+uint64(c.window)-r.limit < uint64(c.window)/2 {
+	due := !r.ended && c.window-int(r.limit-r.read) >= step(c.window)
+	c.settle()
+	c.mu.Unlock()
+	if !due {
+		return
+	}
+	now := time.Now()
+	rtt := c.s.trip.now(now, c.s.assoc)
+	c.mu.Lock()
+	if r.ended {
 		c.mu.Unlock()
 		return
 	}
-	// The peer had used up most of it before we could give more: it could
-	// send faster.
-	grow := c.window < maxWindow && r.limit-r.received < uint64(c.window)/4
-	c.mu.Unlock()
-	if grow && c.s.growWindow(c.window) {
-		grow = true
-	} else {
-		grow = false
+	if size, ok := c.round.window(now, r.read, rtt); ok {
+		c.resize(size)
 	}
-	c.mu.Lock()
-	if grow {
-		c.window *= 2
-	}
-	r.limit = r.read + uint64(c.window)
-	tell := !r.told
-	r.told = true
+	limit := r.read + uint64(c.window)
+	tell := limit > r.limit && !r.told
+	r.limit = max(r.limit, limit)
+	r.told = r.told || tell
 	c.mu.Unlock()
 	if tell {
 		c.s.push(queued{credit: c})
 	}
 }
 
+// resize changes the window towards what the reader can use. Credit is never
+// taken back: a window shrinks by what is read and not granted again, so that a
+// connection that falls idle after bulk gives its part of the sums back with
+// what it still reads, or when it ends. It is called with mu held.
+func (c *Conn) resize(size int) {
+	least := min(c.window, initialWindow)
+	promised := int(c.recv.limit - c.recv.read)
+	switch size = max(size, promised, least); {
+	case size > c.window:
+		c.window = c.s.windows.grow(c.window, size, growthShare)
+	case size < c.window-grantStep/2: // not for each octet
+		c.window = c.s.windows.shrink(c.window, size)
+	}
+}
+
+// settle gives the window back, but for what waits to be read, when the peer
+// has ended its direction. It is called with mu held.
+func (c *Conn) settle() {
+	unread := 0
+	if !c.recv.closed {
+		unread = int(c.recv.received - c.recv.read)
+	}
+	if c.recv.ended && unread < c.window {
+		c.window = c.s.windows.shrink(c.window, unread)
+	}
+}
+
 // widen raises an accepted connection's credit from what it could send early
-// to the initial window, if the association's sum allows it, and returns it.
+// to the initial window, if the sums allow it, and returns it.
 func (c *Conn) widen() uint64 {
-	wide := c.s.growWindow(initialWindow - earlyCredit)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if wide {
-		c.window = initialWindow
-		c.recv.limit = max(c.recv.limit, c.recv.read+initialWindow)
+	if !c.recv.ended {
+		c.window = c.s.windows.grow(c.window, initialWindow, initialShare)
+		c.recv.limit = max(c.recv.limit, c.recv.read+uint64(c.window))
 	}
 	return c.recv.limit
+}
+
+// roundTrip is the round trip time of an association's path without what waits
+// in queues: the least of late. With a longer one windows would grow because
+// queues do, and queues because windows do.
+type roundTrip struct {
+	mu    sync.Mutex // leaf
+	asked time.Time
+	least time.Duration
+}
+
+// roundTripAge is how long it is not asked for: that takes a turn of the
+// association's loop.
+const roundTripAge = time.Second
+
+func (r *roundTrip) now(now time.Time, a assoc) time.Duration {
+	r.mu.Lock()
+	old, least := now.Sub(r.asked) >= roundTripAge, r.least
+	if old {
+		r.asked = now // others make do with what is known
+	}
+	r.mu.Unlock()
+	if !old {
+		return least
+	}
+	for _, p := range a.Paths() {
+		// It may rise, slowly: data may have moved to a longer path.
+		if rise := least + least/8; p.InUse {
+			least = p.SRTT
+			if rise > 0 {
+				least = min(p.SRTT, rise)
+			}
+		}
+	}
+	r.mu.Lock()
+	r.least = least
+	r.mu.Unlock()
+	return least
 }
 
 // creditMessage is the CREDIT that is due now.
@@ -76,15 +174,4 @@ func (c *Conn) creditMessage() sctpmh.Message {
 	f := frame{typ: typeCredit, epoch: c.epoch, offset: c.recv.limit}
 	c.mu.Unlock()
 	return sctpmh.Message{Stream: c.sid, PPID: ppidCtrl, Unordered: true, Data: f.append(nil)}
-}
-
-// growWindow asks for a larger window for one connection.
-func (s *session) growWindow(by int) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.windows+by > maxWindows {
-		return false
-	}
-	s.windows += by
-	return true
 }
