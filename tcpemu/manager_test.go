@@ -1,0 +1,578 @@
+package tcpemu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sctpmh/mh/internal/netsim"
+	"github.com/sctpmh/mh/sctpmh"
+)
+
+// A town is hosts on a simulated network, each with a link to each, and the
+// names that they have. It belongs into a bubble.
+type town struct {
+	t     *testing.T
+	live  *netsim.Live
+	hosts []*townHost
+
+	mu      sync.Mutex
+	names   map[string]Endpoint
+	binding string // what Verify finds for a name that has the address
+}
+
+// A townHost is a machine of a town.
+type townHost struct {
+	*netsim.Host
+	addrs []netip.Addr
+	links []*netsim.Link
+}
+
+// isolate cuts a host off, or restores its links.
+func (h *townHost) isolate(w *town, cut bool) {
+	w.live.Do(func(*netsim.Net) {
+		for _, l := range h.links {
+			l.Cut(cut, cut)
+		}
+	})
+}
+
+func newTown(t *testing.T) *town {
+	return &town{t: t, live: netsim.NewLive(1), names: make(map[string]Endpoint), binding: "claim"}
+}
+
+// addHost adds a host with some addresses.
+func (w *town) addHost(addrs int) *townHost {
+	h := &townHost{Host: w.live.AddHost()}
+	for i := range addrs {
+		h.addrs = append(h.addrs, netip.AddrFrom4([4]byte{198, 51, byte(i), byte(len(w.hosts) + 1)}))
+	}
+	w.live.Do(func(n *netsim.Net) {
+		for _, o := range w.hosts {
+			for _, a := range o.addrs {
+				for _, b := range h.addrs {
+					l := n.Join(fmt.Sprint(a, "-", b), o.Host, []netip.Addr{a}, h.Host, []netip.Addr{b}, lan, lan)
+					o.links, h.links = append(o.links, l), append(h.links, l)
+				}
+			}
+		}
+	})
+	w.hosts = append(w.hosts, h)
+	return h
+}
+
+// register gives a name to where an endpoint is.
+func (w *town) register(name string, e *sctpmh.Endpoint) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.names[name] = Endpoint{
+		Name: name, Remotes: e.Addrs(), Identity: Identity{Name: name, Binding: "claim", Channel: "plain"},
+		Permit: func(netip.Addr, []netip.Addr, bool) (out []netip.Addr) {
+			for _, a := range e.Addrs() {
+				out = append(out, a.Addr())
+			}
+			return out
+		},
+	}
+}
+
+// Resolve knows what was registered.
+func (w *town) Resolve(_ context.Context, name string, _ uint16) (Targets, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	e, ok := w.names[name]
+	if !ok {
+		return Targets{Reason: "no such name"}, nil
+	}
+	return Targets{MH: []Endpoint{e}}, nil
+}
+
+// Verify believes a claim whose name has the address, whatever the port.
+func (w *town) Verify(_ context.Context, src netip.Addr, claim string, _ []netip.Addr, _ bool) (Identity, []netip.Addr, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	e, ok := w.names[claim]
+	if !ok || !slices.ContainsFunc(e.Remotes, func(r netip.AddrPort) bool { return r.Addr() == src }) {
+		return Identity{Binding: "none"}, nil, errors.New("not its name")
+	}
+	return Identity{Name: claim, Binding: w.binding, Channel: "plain"}, e.Permit(src, nil, true), nil
+}
+
+// A party is a user of a host, who listens and dials under one name.
+type party struct {
+	w        *town
+	name     string
+	endpoint *sctpmh.Endpoint
+	l        *Listener
+	d        *Dialer
+	accepted chan *Conn
+	answered atomic.Int32 // questions
+}
+
+// addParty has a user of a host listen, on a port of its own, and answer.
+func (w *town) addParty(h *townHost, name string) *party {
+	w.t.Helper()
+	p := &party{w: w, name: name, endpoint: listenOnHost(w.t, h.Host, h.addrs), accepted: make(chan *Conn, 100)}
+	var err error
+	p.l, err = Listen(p.endpoint, &ListenConfig{Name: name, Resolver: w})
+	must(w.t, err)
+	p.d = &Dialer{Endpoint: p.endpoint, Resolver: w, Name: name, Listener: p.l}
+	var serving sync.WaitGroup
+	serving.Go(func() { // ends when the listener closes
+		for {
+			c, err := p.l.Accept()
+			if err != nil {
+				return
+			}
+			serving.Go(func() { p.answer(c.(*Conn)) }) // ends with the connection
+		}
+	})
+	w.t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		p.d.Close(ctx)
+		p.l.Shutdown(ctx)
+		p.endpoint.Close()
+		serving.Wait()
+	})
+	return p
+}
+
+// answer answers each line with the party's name.
+func (p *party) answer(c *Conn) {
+	p.accepted <- c
+	defer c.Close()
+	for b := make([]byte, 1); ; {
+		if _, err := c.Read(b); err != nil {
+			return
+		}
+		if b[0] == '\n' {
+			p.answered.Add(1)
+			fmt.Fprintln(c, p.name)
+		}
+	}
+}
+
+// dial connects to a name; who answers there must be the one of that name, or
+// who.
+func (p *party) dial(name string, who ...string) *Conn {
+	p.w.t.Helper()
+	x, err := p.d.DialContext(p.w.t.Context(), "mh", name+":7")
+	if err != nil {
+		p.w.t.Fatal(err)
+	}
+	c := x.(*Conn)
+	if got, want := p.ask(c), append(who, name)[0]; got != want {
+		p.w.t.Fatalf("%s dialled %s and got %s, want %s", p.name, name, got, want)
+	}
+	return c
+}
+
+// ask asks who is at the other end of a connection.
+func (p *party) ask(c *Conn) (name string) {
+	p.w.t.Helper()
+	if _, err := fmt.Fprintln(c); err != nil {
+		p.w.t.Fatal(err)
+	}
+	if _, err := fmt.Fscanln(c, &name); err != nil {
+		p.w.t.Fatal(err)
+	}
+	return name
+}
+
+// known waits until the party knows who made a connection to it.
+func (p *party) known() (*Conn, Identity) {
+	p.w.t.Helper()
+	c := <-p.accepted
+	id, err := c.s.identity.wait(p.w.t.Context())
+	must(p.w.t, err)
+	return c, id
+}
+
+// pairOf names an association alike at both ends.
+func pairOf(c *Conn) [2]uint64 {
+	return [2]uint64{min(c.s.nonce, c.s.peer.nonce), max(c.s.nonce, c.s.peer.nonce)}
+}
+
+// Both directions go over one association, whoever made it.
+func TestDialerAndListenerShare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		a, b := w.addParty(w.addHost(1), "a.example"), w.addParty(w.addHost(1), "b.example")
+		w.register("a.example", a.endpoint)
+		w.register("b.example", b.endpoint)
+		there := a.dial("b.example")
+		if _, id := b.known(); id.Name != "a.example" {
+			t.Fatalf("b takes a for %+v", id)
+		}
+		back := b.dial("a.example")
+		if pairOf(there) != pairOf(back) {
+			t.Error("b made an association of its own with a")
+		}
+		if id := back.PeerIdentity(); id.Name != "a.example" || id.Binding != "claim" {
+			t.Errorf("b reached %+v", id)
+		}
+		if c := <-a.accepted; c.s != there.s {
+			t.Error("b's connection does not come over a's association")
+		}
+	})
+}
+
+// A user of the peer's host claims the host's name, which his address does
+// belong to. What is dialled goes to the host's own port.
+func TestAnotherUserOfThePeersHost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		a := w.addParty(w.addHost(1), "a.example")
+		h := w.addHost(1)
+		b, m := w.addParty(h, "b.example"), w.addParty(h, "b.example")
+		m.name = "mallory"
+		w.register("a.example", a.endpoint)
+		w.register("b.example", b.endpoint)
+		m.dial("a.example")
+		if _, id := a.known(); id.Name != "b.example" {
+			t.Fatalf("a takes the other user for %+v", id)
+		}
+		a.dial("b.example")
+
+		// He has a name of his own as well, whose record names b's host and his
+		// port.
+		w.register("evil.example", m.endpoint)
+		w.mu.Lock()
+		trap := w.names["evil.example"]
+		trap.Name, trap.Identity.Name = "b.example", "b.example"
+		w.names["evil.example"] = trap
+		w.mu.Unlock()
+		a.dial("evil.example", "mallory")
+		a.dial("b.example")
+	})
+}
+
+// Premeditated redirection (RFC 4218 section 4.1.3): somebody claims a name
+// before anybody dials it.
+func TestPremeditatedRedirection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		a, b, m := w.addParty(w.addHost(1), "a.example"), w.addParty(w.addHost(1), "b.example"), w.addParty(w.addHost(1), "b.example")
+		m.name = "mallory"
+		w.register("a.example", a.endpoint)
+		w.register("b.example", b.endpoint)
+		m.dial("a.example")
+		if _, id := a.known(); id.Name != "" {
+			t.Fatalf("a believes %+v", id)
+		}
+		a.dial("b.example")
+		// An association for which nothing was proved serves the one dial only.
+		w.mu.Lock()
+		w.names["192.0.2.1"] = Endpoint{Remotes: m.endpoint.Addrs(), Identity: Identity{Binding: "none"}}
+		w.mu.Unlock()
+		one, other := a.dial("192.0.2.1", "mallory"), a.dial("192.0.2.1", "mallory")
+		if one.s == other.s {
+			t.Error("an association without a proved name was used twice")
+		}
+	})
+}
+
+// An association that was made on weaker proof does not serve a dial that has
+// a stronger one.
+func TestWeakerProofIsNotReused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		a, b := w.addParty(w.addHost(1), "a.example"), w.addParty(w.addHost(1), "b.example")
+		w.register("a.example", a.endpoint)
+		w.register("b.example", b.endpoint)
+		w.binding = "hint"
+		there := a.dial("b.example")
+		b.known()
+		if back := b.dial("a.example"); pairOf(back) == pairOf(there) {
+			t.Error("b trusts an association more than was proved")
+		}
+	})
+}
+
+// Both ends dial at the same time, again and again: in the end there is one
+// association, and no connection was disturbed.
+func TestSimultaneousOpenMerges(t *testing.T) {
+	kept := map[bool]int{}
+	for range 8 { // chance decides which one stays
+		synctest.Test(t, func(t *testing.T) {
+			w := newTown(t)
+			a, b := w.addParty(w.addHost(2), "a.example"), w.addParty(w.addHost(2), "b.example")
+			w.register("a.example", a.endpoint)
+			w.register("b.example", b.endpoint)
+			var there, back *Conn
+			var dialling sync.WaitGroup
+			dialling.Go(func() { there = a.dial("b.example") }) // these end when they are answered
+			dialling.Go(func() { back = b.dial("a.example") })
+			dialling.Wait()
+			if pairOf(there) == pairOf(back) {
+				t.Fatal("there were no two associations")
+			}
+			a.known()
+			b.known()
+			synctest.Wait()
+			// The connections go on; further ones share the one that stays.
+			loser, stays := there, back
+			if slices.Compare([]uint64{pairOf(there)[0], pairOf(there)[1]}, []uint64{pairOf(back)[0], pairOf(back)[1]}) < 0 {
+				loser, stays = back, there
+			}
+			kept[stays == there]++
+			for range 3 {
+				if x, y := a.dial("b.example"), b.dial("a.example"); pairOf(x) != pairOf(stays) || pairOf(y) != pairOf(stays) {
+					t.Error("a connection is not on the association that stays")
+				}
+			}
+			for _, c := range []struct {
+				p *party
+				c *Conn
+			}{{a, there}, {b, back}} {
+				if c.p.ask(c.c) == "" || isClosed(c.c.s.assoc.Done()) {
+					t.Error("a connection was disturbed")
+				}
+			}
+			must(t, loser.Close())
+			select {
+			case <-loser.s.assoc.Done():
+			case <-time.After(time.Minute):
+				t.Fatal("the association that goes does not end with its last connection")
+			}
+			if err := loser.s.assoc.Err(); !errors.Is(err, net.ErrClosed) {
+				t.Errorf("it ended by %v, want a graceful end", err)
+			}
+		})
+	}
+	if len(kept) != 2 {
+		t.Errorf("the same side's association stayed %v times", kept)
+	}
+}
+
+// A peer that goes away from one association is reached over another, once,
+// and who dials does not notice.
+func TestOpenCrossesGoAway(t *testing.T) {
+	for _, early := range []string{"", "\n"} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newTown(t)
+			a, b := w.addParty(w.addHost(1), "a.example"), w.addParty(w.addHost(1), "b.example")
+			w.register("b.example", b.endpoint)
+			first := a.dial("b.example")
+			old := (<-b.accepted).s
+			asked := b.answered.Load()
+			old.sayGoAway() // under way, a has not seen it
+			x, err := a.d.DialEarly(t.Context(), "mh", "b.example:7", []byte(early))
+			must(t, err)
+			c := x.(*Conn)
+			if c.s == first.s {
+				t.Fatal("the connection is on the association that goes away")
+			}
+			if early == "" {
+				a.ask(c)
+			} else if _, err := io.ReadFull(c, make([]byte, len("b.example\n"))); err != nil {
+				t.Fatal(err)
+			}
+			if n := b.answered.Load() - asked; n != 1 || len(b.accepted) != 1 {
+				t.Errorf("%d questions were answered on %d connections, want one on one", n, len(b.accepted))
+			}
+			a.ask(first) // what was running goes on
+		})
+	}
+}
+
+// Shutdown refuses, in a way that may be asked elsewhere, what nobody has
+// accepted; it waits for the rest.
+func TestShutdownDrains(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		a, b := w.addParty(w.addHost(1), "a.example"), w.addParty(w.addHost(1), "b.example")
+		w.register("b.example", b.endpoint)
+		c := a.dial("b.example")
+		over := make(chan struct{})
+		go func() { // ends with the connection
+			defer close(over)
+			b.l.Shutdown(context.Background())
+		}()
+		synctest.Wait()
+		_, err := a.d.DialContext(t.Context(), "mh", "b.example:7")
+		if err == nil {
+			t.Error("a listener that is shut down accepts")
+		}
+		if isClosed(over) {
+			t.Fatal("Shutdown does not wait")
+		}
+		a.ask(c)
+		must(t, c.Close())
+		<-over
+	})
+}
+
+// With Isolate each connection has an association, which ends with it.
+func TestIsolate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		a, b := w.addParty(w.addHost(1), "a.example"), w.addParty(w.addHost(1), "b.example")
+		w.register("a.example", a.endpoint)
+		w.register("b.example", b.endpoint)
+		a.d.Policy = Isolate
+		x, y := a.dial("b.example"), a.dial("b.example")
+		if x.s == y.s {
+			t.Error("two connections share an association")
+		}
+		// The peer has none of its own on it.
+		b.known()
+		if back := b.dial("a.example"); pairOf(back) == pairOf(x) || pairOf(back) == pairOf(y) {
+			t.Error("the peer uses an association that is not to be shared")
+		}
+		must(t, x.Close())
+		select {
+		case <-x.s.assoc.Done():
+		case <-time.After(time.Minute):
+			t.Error("the association does not end with its connection")
+		}
+		a.ask(y)
+	})
+}
+
+// With Spread connections are spread over associations whose primary paths
+// have nothing in common, and as they are weighted.
+func TestSpread(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		ha, hb := w.addHost(2), w.addHost(2)
+		a, b := w.addParty(ha, "a.example"), w.addParty(hb, "b.example")
+		w.register("a.example", a.endpoint)
+		w.register("b.example", b.endpoint)
+		a.d.Policy = Spread
+		a.d.Weight = func(p sctpmh.Pair) int {
+			if p.Local.Addr() == ha.addrs[0] {
+				return 3
+			}
+			return 1
+		}
+		first, second := a.dial("b.example"), a.dial("b.example")
+		p, q := a.wantPrimary(first), a.wantPrimary(second)
+		for commonAddrs(p, q) > 0 {
+			p, q = a.wantPrimary(first), a.wantPrimary(second)
+		}
+		count := map[*session]int{}
+		for range 80 {
+			count[a.dial("b.example").s]++
+		}
+		heavy := first
+		if q.Local.Addr() == ha.addrs[0] {
+			heavy = second
+		}
+		if n := count[heavy.s]; len(count) != 2 || n < 45 || n > 74 {
+			t.Errorf("%d of 80 connections on %d associations went the way that should carry 60", n, len(count))
+		}
+		// One that goes away is replaced.
+		first.s.goAway()
+		if third := a.dial("b.example"); third.s == first.s {
+			t.Error("an association that goes away is used")
+		}
+	})
+}
+
+// wantPrimary waits until a path of a connection has been preferred and is in
+// use.
+func (p *party) wantPrimary(c *Conn) sctpmh.Pair {
+	p.w.t.Helper()
+	for patience := time.After(time.Minute); ; {
+		moved := c.s.assoc.PathsChanged()
+		synctest.Wait()
+		pool := p.d.pool()
+		pool.mu.Lock()
+		var primary sctpmh.Pair
+		for m := range pool.made {
+			if m.session == c.s {
+				primary = m.primary
+			}
+		}
+		pool.mu.Unlock()
+		paths := c.Paths()
+		if i := slices.IndexFunc(paths, func(x sctpmh.PathInfo) bool { return x.InUse }); i >= 0 && len(paths) == 4 &&
+			primary == (sctpmh.Pair{Local: paths[i].Local, Remote: paths[i].Remote}) {
+			return primary
+		}
+		select {
+		case <-moved:
+		case <-patience:
+			p.w.t.Fatalf("prefers %v of %+v", primary, paths)
+		}
+	}
+}
+
+// A peer that crashed and came back knows nothing of any connection. They end
+// as TCP's would, and the next one gets a new association.
+func TestCrashOfThePeer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		h := w.addHost(1)
+		a, b := w.addParty(w.addHost(1), "a.example"), w.addParty(h, "b.example")
+		w.register("b.example", b.endpoint)
+		x, y := a.dial("b.example"), a.dial("b.example")
+		h.isolate(w, true)
+		b.l.Close()
+		must(t, b.endpoint.Close()) // nobody hears of it
+		reborn, err := sctpmh.Listen(b.endpoint.Addrs(), &sctpmh.Config{Socket: h.Listen, Adaptation: AdaptationCode})
+		must(t, err)
+		defer reborn.Close()
+		h.isolate(w, false)
+		l, err := Listen(reborn, &ListenConfig{Name: "b.example", Resolver: w})
+		must(t, err)
+		defer func() {
+			ctx, cancel := context.WithCancel(context.Background())
+			cancel()
+			l.Shutdown(ctx)
+		}()
+		fmt.Fprintln(x)
+		for _, c := range []*Conn{x, y} {
+			_, err := c.Read(make([]byte, 1))
+			wantIs(t, "Read", err, syscall.ECONNRESET)
+		}
+		go l.Accept() // ends with the dial
+		z, err := a.d.DialContext(t.Context(), "mh", "b.example:7")
+		must(t, err)
+		if z.(*Conn).s == x.s {
+			t.Error("the dead association is used")
+		}
+		z.(*Conn).Reset()
+	})
+}
+
+// The dial that finds out about a crash is not its victim.
+func TestDialAfterACrash(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		h := w.addHost(1)
+		a, b := w.addParty(w.addHost(1), "a.example"), w.addParty(h, "b.example")
+		w.register("b.example", b.endpoint)
+		a.dial("b.example")
+		h.isolate(w, true)
+		b.l.Close()
+		must(t, b.endpoint.Close())
+		reborn, err := sctpmh.Listen(b.endpoint.Addrs(), &sctpmh.Config{Socket: h.Listen, Adaptation: AdaptationCode})
+		must(t, err)
+		defer reborn.Close()
+		h.isolate(w, false)
+		l, err := Listen(reborn, nil)
+		must(t, err)
+		defer func() {
+			ctx, cancel := context.WithCancel(context.Background())
+			cancel()
+			l.Shutdown(ctx)
+		}()
+		go l.Accept() // ends with the dial
+		z, err := a.d.DialContext(t.Context(), "mh", "b.example:7")
+		must(t, err)
+		z.(*Conn).Reset()
+	})
+}
