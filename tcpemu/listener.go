@@ -258,7 +258,8 @@ func (o *Open) Accept(bound netip.AddrPort) (*Conn, error) {
 		}
 		c.mu.Unlock()
 		if err == nil {
-			c.s.enqueue(c.sid, &frame{typ: typeOpenOK, epoch: c.epoch, credit: c.widen(), seen: bound})
+			ok := frame{typ: typeOpenOK, epoch: c.epoch, credit: c.widen(), seen: bound}
+			c.s.push(queued{msg: ctrl(c.sid, &ok), begins: c})
 		}
 	})
 	if err != nil {

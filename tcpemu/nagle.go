@@ -165,7 +165,7 @@ func (c *Conn) trySendHeld() (wait <-chan struct{}, more bool) {
 		return nil, false
 	}
 	k := min(len(g.held), c.s.assoc.MaxPayload(), int(min(s.limit-s.sent, 1<<30)))
-	if k == 0 {
+	if k == 0 || !s.begun {
 		wait = s.changed.Wait()
 		c.mu.Unlock()
 		return wait, true

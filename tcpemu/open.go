@@ -112,14 +112,17 @@ func (s *session) begin(r *request) (c *Conn, sent int, err error) {
 	c = newConn(s, sid, epoch, credit, window)
 	s.conns[sid] = c
 	open := frame{typ: typeOpen, epoch: epoch, target: r.target, credit: uint64(window), hops: r.hops}
-	s.pushLocked(queued{msg: ctrl(sid, &open)})
+	last := queued{msg: ctrl(sid, &open)}
 	early := append([]byte(nil), r.early[:min(len(r.early), earlyCredit)]...)
 	c.send.sent = uint64(len(early))
 	for sent = len(early); len(early) > 0; {
+		s.pushLocked(last)
 		n := min(len(early), s.assoc.MaxPayload())
-		s.pushLocked(queued{msg: sctpmh.Message{Stream: sid, PPID: ppidData, Data: early[:n:n]}})
+		last.msg = sctpmh.Message{Stream: sid, PPID: ppidData, Data: early[:n:n]}
 		early = early[n:]
 	}
+	last.begins = c
+	s.pushLocked(last)
 	return c, sent, nil
 }
 

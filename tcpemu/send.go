@@ -17,12 +17,22 @@ const writeUnit = 64 << 10
 // sendHalf is the sending direction.
 type sendHalf struct {
 	changed gate.Signal
+	begun   bool   // OPEN with what goes with it, or OPEN_OK, is the association's
 	sent    uint64 // octets handed to the association
 	limit   uint64 // credit that the peer gave
 	ended   bool   // FIN or RESET is queued
 	reset   bool   // RESET is queued, or has come
 	closing bool   // the user writes no more
 	err     error  // why nothing can be written
+}
+
+// begun lets the user send: what is handed to the association must not overtake
+// what the session queued for the stream.
+func (c *Conn) begun() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.send.begun = true
+	c.send.changed.Notify()
 }
 
 // tell returns err for a call to report. A reset is told once: the next Write
@@ -105,7 +115,7 @@ func (c *Conn) reserve(n int) (int, error) {
 			c.mu.Unlock()
 			return 0, err
 		}
-		if s.sent < s.limit {
+		if s.begun && s.sent < s.limit {
 			k := min(n, c.s.assoc.MaxPayload(), int(min(s.limit-s.sent, 1<<30)))
 			s.sent += uint64(k)
 			c.mu.Unlock()

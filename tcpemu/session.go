@@ -102,6 +102,7 @@ type sessionConfig struct {
 type queued struct {
 	msg    sctpmh.Message
 	credit *Conn
+	begins *Conn // whose user may send once this is the association's
 }
 
 // newSession starts a session on an established association and says HELLO.
@@ -163,39 +164,42 @@ func (s *session) read() {
 // write sends what is queued in order.
 func (s *session) write() {
 	for {
-		m, ok := s.nextQueued()
+		q, ok := s.nextQueued()
 		if !ok {
 			return
 		}
-		if err := s.assoc.Send(context.Background(), m); err != nil {
+		if err := s.assoc.Send(context.Background(), q.msg); err != nil {
 			return // the association has ended, read tells everybody
+		}
+		if q.begins != nil {
+			q.begins.begun()
 		}
 	}
 }
 
 // nextQueued waits for the next message. It reports false at the end. The one
 // before is the association's by then.
-func (s *session) nextQueued() (m sctpmh.Message, ok bool) {
+func (s *session) nextQueued() (q queued, ok bool) {
 	for {
 		s.mu.Lock()
 		if s.sending = len(s.queue) > 0; !s.sending {
 			s.idling.Notify()
 		} else {
-			q := s.queue[0]
+			q = s.queue[0]
 			s.queue[0] = queued{}
 			if s.queue = s.queue[1:]; len(s.queue) == 0 {
 				s.queue = nil
 			}
 			s.mu.Unlock()
 			if q.credit != nil {
-				return q.credit.creditMessage(), true
+				q.msg = q.credit.creditMessage()
 			}
-			return q.msg, true
+			return q, true
 		}
 		wait, over := s.queuing.Wait(), s.err != nil
 		s.mu.Unlock()
 		if over {
-			return m, false
+			return q, false
 		}
 		<-wait
 	}
