@@ -140,7 +140,7 @@ func (x *transcript) step() {
 		}
 	case talkCloseRead:
 		if e := x.choose(); e != nil {
-			e.abrupt = true
+			e.abrupt, e.deaf = true, true
 			x.user(func() { e.c.CloseRead() })
 		}
 	case talkReset:
@@ -163,7 +163,9 @@ func (x *transcript) step() {
 			seed = seed*5 + 3
 		}
 	case talkTime:
-		time.Sleep(time.Duration(b.next()) * time.Second / 4)
+		if d := time.Duration(b.next()) * time.Second / 4; x.greeted() { // else they would give up
+			time.Sleep(d)
+		}
 	}
 	x.rest()
 }
@@ -280,6 +282,11 @@ func (x *transcript) end() {
 // connected reports whether there are connections.
 func (x *transcript) connected() bool { return len(x.sides[0].s.conns)+len(x.sides[1].s.conns) > 0 }
 
+// greeted reports whether both sides have heard HELLO.
+func (x *transcript) greeted() bool {
+	return isClosed(x.sides[0].s.greeted) && isClosed(x.sides[1].s.greeted)
+}
+
 // What follows is the users.
 
 // An end is one of the two of a connection, and the books of its user.
@@ -295,6 +302,7 @@ type end struct {
 	err    error // of Read
 	wrong  error // what is wrong with what was read
 	abrupt bool  // it ended without waiting for the end of the other direction
+	deaf   bool  // it closed the direction towards it, which ends by io.EOF then
 }
 
 // user runs what a user does.
@@ -428,7 +436,7 @@ func (e *end) verdict() error {
 		return e.wrong
 	case e.got > o.tried:
 		return fmt.Errorf("read %d octets, the other wrote %d", e.got, o.tried)
-	case e.err == io.EOF && e.got != o.wrote:
+	case e.err == io.EOF && !e.deaf && e.got != o.wrote:
 		return fmt.Errorf("read %d octets and io.EOF, the other wrote %d", e.got, o.wrote)
 	case !e.abrupt && !o.abrupt && e.err != io.EOF:
 		return fmt.Errorf("read %d octets of %d and then %v, nobody was abrupt", e.got, o.wrote, e.err)
