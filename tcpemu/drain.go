@@ -33,7 +33,7 @@ func (s *session) usable() bool {
 func (s *session) idle(ctx context.Context) bool {
 	for {
 		s.mu.Lock()
-		idle := s.err != nil || len(s.conns) == 0 && len(s.queue) == 0 && !s.sending
+		idle := s.err != nil || len(s.conns) == 0 && s.out.idle()
 		wait := s.idling.Wait()
 		s.mu.Unlock()
 		if idle {

@@ -34,8 +34,8 @@ func (s *session) check() error {
 	case s.windows.beyond.Load() > s.windows.of.assoc():
 		return fmt.Errorf("windows of %d octets", s.windows.beyond.Load())
 	// Nothing waits for a HELLO that has come.
-	case s.hello && len(s.early) > 0, len(s.early) > maxEarly, len(s.queue) > maxQueued:
-		return fmt.Errorf("%d messages wait for HELLO, %d to be sent", len(s.early), len(s.queue))
+	case s.hello && len(s.early) > 0, len(s.early) > maxEarly, s.out.len() > maxQueued:
+		return fmt.Errorf("%d messages wait for HELLO, %d to be sent", len(s.early), s.out.len())
 	}
 	return nil
 }

@@ -38,11 +38,6 @@ type assoc interface {
 
 // Bounds on what a peer can make grow.
 const (
-	// maxQueued bounds control messages that wait to be sent. A peer that
-	// opens and resets streams without reading the answers would fill memory;
-	// its association is aborted.
-	maxQueued = 1 << 16
-
 	// maxEarly bounds the messages, and maxEarlyOctets what is in them, that wait
 	// for a HELLO that was lost or overtaken. A peer that never says HELLO would
 	// fill memory.
@@ -56,8 +51,8 @@ const (
 // A session is the connections over one association.
 //
 // Its goroutines are read, which handles what arrives and never blocks on
-// sending, and write, which sends control messages; both end when the
-// association does.
+// sending, and write, which sends control messages, with one more for each
+// stream that has no room for them; all end when the association does.
 type session struct {
 	// Set once.
 	assoc    assoc
@@ -78,9 +73,7 @@ type session struct {
 	conns   map[uint16]*Conn // by stream, until both directions have ended
 	numbers numbers
 	unheard unheard
-	queue   []queued
-	queuing gate.Signal
-	sending bool // write has one that is not in queue any more
+	out     outgoing
 	idling  gate.Signal
 	away    bool // the peer or we said GOAWAY: no new connections
 	err     error
@@ -95,14 +88,6 @@ type sessionConfig struct {
 	windows *Windows          // nil: those of the process
 	accept  func(*Open) error // takes a connection that the peer opens; nil: refuse
 	onHello func(*session, frame)
-}
-
-// queued is a message that waits to be sent, or a connection whose credit is to
-// be told.
-type queued struct {
-	msg    sctpmh.Message
-	credit *Conn
-	begins *Conn // whose user may send once this is the association's
 }
 
 // newSession starts a session on an established association and says HELLO.
@@ -161,82 +146,10 @@ func (s *session) read() {
 	}
 }
 
-// write sends what is queued in order.
-func (s *session) write() {
-	for {
-		q, ok := s.nextQueued()
-		if !ok {
-			return
-		}
-		if err := s.assoc.Send(context.Background(), q.msg); err != nil {
-			return // the association has ended, read tells everybody
-		}
-		if q.begins != nil {
-			q.begins.begun()
-		}
-	}
-}
-
-// nextQueued waits for the next message. It reports false at the end. The one
-// before is the association's by then.
-func (s *session) nextQueued() (q queued, ok bool) {
-	for {
-		s.mu.Lock()
-		if s.sending = len(s.queue) > 0; !s.sending {
-			s.idling.Notify()
-		} else {
-			q = s.queue[0]
-			s.queue[0] = queued{}
-			if s.queue = s.queue[1:]; len(s.queue) == 0 {
-				s.queue = nil
-			}
-			s.mu.Unlock()
-			if q.credit != nil {
-				q.msg = q.credit.creditMessage()
-			}
-			return q, true
-		}
-		wait, over := s.queuing.Wait(), s.err != nil
-		s.mu.Unlock()
-		if over {
-			return q, false
-		}
-		<-wait
-	}
-}
-
-// enqueue has a control message sent.
-func (s *session) enqueue(sid uint16, f *frame) {
-	s.push(queued{msg: ctrl(sid, f)})
-}
-
-// ctrl is a control message.
-func ctrl(sid uint16, f *frame) sctpmh.Message {
-	unordered := f.typ == typeCredit || f.typ == typePing || f.typ == typePong
-	return sctpmh.Message{Stream: sid, PPID: ppidCtrl, Unordered: unordered, Data: f.append(nil)}
-}
-
-func (s *session) push(q queued) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.pushLocked(q)
-}
-
-// pushLocked is push with mu held.
-func (s *session) pushLocked(q queued) {
-	if len(s.queue) < maxQueued {
-		s.queue = append(s.queue, q)
-		s.queuing.Notify()
-	}
-}
-
-// errOverrun ends a session whose peer does not read our answers.
-var errOverrun = errors.New("control messages are not read")
-
 // handle takes one message. Its error is a breach of protocol.
 func (s *session) handle(m sctpmh.Message) error {
 	s.mu.Lock()
-	hello, overrun := s.hello, len(s.queue) >= maxQueued
+	hello, overrun := s.hello, s.out.len() >= maxQueued
 	c := s.conns[m.Stream]
 	s.mu.Unlock()
 	switch {
@@ -346,7 +259,7 @@ func (s *session) end(err error) {
 		all = append(all, c)
 	}
 	s.conns = make(map[uint16]*Conn)
-	s.queuing.Notify()
+	s.out.changed.Notify()
 	s.idling.Notify()
 	s.mu.Unlock()
 	for _, c := range all {
