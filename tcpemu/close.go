@@ -71,7 +71,7 @@ func (c *Conn) finishSoon() {
 func (c *Conn) finish() {
 	c.sendHeld()
 	c.writing <- struct{}{}
-	defer func() { <-c.writing }()
+	defer c.doneWriting()
 	c.mu.Lock()
 	if c.send.ended {
 		c.mu.Unlock()
@@ -133,9 +133,42 @@ func (c *Conn) abort(err error, code Code) {
 	}
 	c.send.ended, c.send.reset = true, true
 	c.failLocked(err)
+	c.send.owed = &frame{typ: typeReset, epoch: c.epoch, code: code}
 	c.mu.Unlock()
-	c.s.enqueue(c.sid, &frame{typ: typeReset, epoch: c.epoch, code: code})
+	c.sayReset()
+}
+
+// sayReset queues the RESET that is owed and retires, unless somebody writes:
+// octets that the association gets after it would be a breach of protocol. Who
+// writes notices that all is over and says it when done; it never waits.
+func (c *Conn) sayReset() {
+	select {
+	case c.writing <- struct{}{}:
+	default:
+		return
+	}
+	c.mu.Lock()
+	reset := c.send.owed
+	c.mu.Unlock()
+	if reset != nil {
+		c.s.enqueue(c.sid, reset)
+	}
+	c.mu.Lock()
+	c.send.owed = nil // only now: until it is queued nobody may have the number
+	c.mu.Unlock()
+	<-c.writing
 	c.retire()
+}
+
+// doneWriting lets others write.
+func (c *Conn) doneWriting() {
+	<-c.writing
+	c.mu.Lock()
+	owed := c.send.owed != nil
+	c.mu.Unlock()
+	if owed {
+		c.sayReset()
+	}
 }
 
 // expire resets a connection that was closed and whose peer does not end its

@@ -150,11 +150,15 @@ func (c *Conn) handleReset(err error, code Code) {
 	c.send.ended, c.send.reset = true, true
 	c.failLocked(err)
 	c.recv.ended = true
+	if tell {
+		c.send.owed = &frame{typ: typeReset, epoch: c.epoch, code: code}
+	}
 	c.mu.Unlock()
 	if tell {
-		c.s.enqueue(c.sid, &frame{typ: typeReset, epoch: c.epoch, code: code})
+		c.sayReset()
+	} else {
+		c.retire()
 	}
-	c.retire()
 }
 
 // fail ends both directions because the association is gone.
@@ -213,7 +217,7 @@ func (c *Conn) stopTimers() {
 // retire gives the stream number back when both directions have ended.
 func (c *Conn) retire() {
 	c.mu.Lock()
-	over := c.recv.ended && c.send.ended
+	over := c.recv.ended && c.send.ended && c.send.owed == nil
 	c.settle()
 	if over {
 		c.stopTimers()

@@ -145,7 +145,7 @@ func (c *Conn) sendHeld() {
 		var wait <-chan struct{}
 		c.writing <- struct{}{}
 		wait, more = c.trySendHeld()
-		<-c.writing
+		c.doneWriting()
 		if wait != nil {
 			<-wait
 		}

@@ -21,7 +21,8 @@ type sendHalf struct {
 	sent    uint64 // octets handed to the association
 	limit   uint64 // credit that the peer gave
 	ended   bool   // FIN or RESET is queued
-	reset   bool   // RESET is queued, or has come
+	reset   bool   // RESET is queued or owed, or has come
+	owed    *frame // RESET, to be queued when nobody writes
 	closing bool   // the user writes no more
 	err     error  // why nothing can be written
 }
@@ -61,7 +62,7 @@ func (c *Conn) handleCredit(limit uint64) {
 // peer has closed the connection.
 func (c *Conn) Write(b []byte) (n int, err error) {
 	c.writing <- struct{}{}
-	defer func() { <-c.writing }()
+	defer c.doneWriting()
 	for first := true; first || n < len(b); first = false {
 		unit := append([]byte(nil), b[n:min(n+writeUnit, len(b))]...)
 		k, err := c.put(unit, false)

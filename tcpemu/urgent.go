@@ -11,7 +11,7 @@ import (
 // for urgency reads it as any other. Its errors are those of Write.
 func (c *Conn) WriteUrgent(octet byte) error {
 	c.writing <- struct{}{}
-	defer func() { <-c.writing }()
+	defer c.doneWriting()
 	_, err := c.put(nil, true)
 	if err == nil {
 		_, err = c.reserve(1)
