@@ -50,8 +50,8 @@ type Dialer struct {
 	// Policy says which connections share an association. Default Shared.
 	Policy Policy
 
-	// Associations is how many Spread makes with a host. Default 2.
-	Associations int
+	// PerHost is how many associations Spread makes with a host. Default 2.
+	PerHost int
 
 	// Weight says how large a share of the connections of Spread goes over an
 	// association that prefers a path; the zero Pair stands for none so far. It

@@ -91,6 +91,7 @@ func (l *Listener) acceptAssocs() {
 // serve runs a session until Close, and then until it is idle.
 func (l *Listener) serve(a assoc) *session {
 	s := newSession(a, sessionConfig{name: l.cfg.Name, log: l.cfg.Logger, windows: l.cfg.Windows, accept: l.take, onHello: l.verify})
+	l.pool.enter(s)
 	l.running.Go(func() { // ends with the association
 		select {
 		case <-a.Done():

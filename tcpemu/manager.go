@@ -54,10 +54,11 @@ type member struct {
 // A pool is the sessions of a host: those that its dialers made and those that
 // peers made. Each dialer has one, or that of its Listener.
 type pool struct {
-	mu       sync.Mutex           // leaf; guards what follows
-	made     map[*member]struct{} // by dialers, until they end
-	groups   map[key][]*member    // those of them that further dials use
-	accepted []*member            // made by peers whose name was verified
+	mu       sync.Mutex            // leaf; guards what follows
+	made     map[*member]struct{}  // by dialers, until they end
+	groups   map[key][]*member     // those of them that further dials use
+	served   map[*session]struct{} // made by peers
+	accepted []*member             // those of them whose name was verified
 }
 
 // join returns the member that is to serve a dial. A fresh one is for the
@@ -156,10 +157,21 @@ func (p *pool) admit(own string, s *session, peer Identity) {
 	p.merge()
 }
 
-// dismiss ends what admit began.
+// enter takes in a session that a peer made.
+func (p *pool) enter(s *session) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.served == nil {
+		p.served = make(map[*session]struct{})
+	}
+	p.served[s] = struct{}{}
+}
+
+// dismiss ends what enter and admit began.
 func (p *pool) dismiss(s *session) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	delete(p.served, s)
 	p.accepted = slices.DeleteFunc(p.accepted, func(m *member) bool { return m.session == s })
 }
 

@@ -14,7 +14,7 @@ const (
 	// Shared has all connections to a host share one.
 	Shared Policy = iota
 
-	// Spread has them share Dialer.Associations. Each prefers another path, as
+	// Spread has them share Dialer.PerHost. Each prefers another path, as
 	// far as there are that many, and moves as any other when that fails.
 	Spread
 
@@ -32,8 +32,8 @@ func (d *Dialer) associations() int {
 	switch {
 	case d.Policy != Spread:
 		return 1
-	case d.Associations > 0:
-		return d.Associations
+	case d.PerHost > 0:
+		return d.PerHost
 	}
 	return defaultSpread
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/sctpmh/mh/internal/splice"
-	"github.com/sctpmh/mh/sctpmh"
+	"github.com/sctpmh/mh/tcpemu"
 )
 
 // A Stream is one connection through a daemon, for its line in the log.
@@ -30,9 +30,9 @@ type Streams struct {
 	cancel map[uint64]context.CancelFunc
 }
 
-// failing is a connection that knows what its association went through.
-type failing interface {
-	Failovers() []sctpmh.Failover
+// counted is a connection that knows what it went through.
+type counted interface {
+	Stats() tcpemu.ConnStats
 }
 
 // Run joins two connections until both directions have ended, and logs the
@@ -62,22 +62,15 @@ func (s *Streams) Run(st Stream, a, b net.Conn) {
 		attrs = append(attrs, "reason", st.Reason)
 	}
 	for _, c := range []net.Conn{a, b} {
-		if f, ok := c.(failing); ok {
-			n, worst := worstStall(f.Failovers())
-			attrs = append(attrs, "failovers", n, "worst_stall_ms", float64(worst.Microseconds())/1000)
+		if c, ok := c.(counted); ok {
+			s := c.Stats()
+			attrs = append(attrs, "failovers", s.Failovers, "worst_stall_ms", float64(s.WorstStall.Microseconds())/1000)
 		}
 	}
 	if r.Err != nil {
 		attrs = append(attrs, "error", r.Err.Error())
 	}
 	s.Log.Info("stream finished", attrs...)
-}
-
-func worstStall(all []sctpmh.Failover) (n int, worst time.Duration) {
-	for _, f := range all {
-		worst = max(worst, f.Stall)
-	}
-	return len(all), worst
 }
 
 // Drain waits for the running streams, at most for limit; then it cuts them
