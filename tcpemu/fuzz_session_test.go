@@ -80,6 +80,7 @@ var attacks = [][]byte{
 	{11, 3, moveDial, useEcho, 3, moveDial, useEcho, 3, moveDial, useEcho, 3, moveOK, 0, 0, movePing, 0, 1, moveAway, moveDial, useEcho, 0},
 	{5, moveDial, useBulk, 0, moveDial, useKeep, 0, moveOK, 0, 0, moveOK, 1, 0, moveTime, 90, moveRaw, 0, 3, 2, 1, 2, 3},
 	{9, 2, moveRaw, 0, 2, 30, 1, 2, 3, movePing, 0, 0, moveOK, 0, 0},
+	slices.Concat([]byte{0}, openFor(useKeep), []byte{moveUser, 0, 8, moveUser, 0, 6, moveUser, 0, 6, moveUser, 0, 11, moveTime, 1, moveUrgent, 0, 0, moveUser, 0, 12, moveTime, 200, moveUser, 0, 10, moveUser, 0, 0}),
 	{3, moveHello, 1, 0, moveHello, 0, 0},
 	{0, moveBent, 0, 1, 2, 0, 0},
 	{0, moveBent, 5, 0, 7, 0, 0, moveRaw, 0, 3, 4, 1, 2, 3, 4},
@@ -110,6 +111,7 @@ const (
 	moveUser             // their user does something to one that it kept
 	moveTime             // time passes
 	moveNotListen        // nothing is read for some moves
+	moveUrgent           // an urgent octet
 	moves
 )
 
@@ -131,12 +133,11 @@ const (
 // A use is one use of a stream number, as a peer that keeps to the protocol
 // knows it.
 type use struct {
-	epoch    uint32
-	accepted bool
-	sent     uint64 // octets to them
-	credit   uint64 // that they gave
-	got      uint64 // octets from them
-	gave     uint64 // credit to them
+	epoch  uint32
+	sent   uint64 // octets to them
+	credit uint64 // that they gave
+	got    uint64 // octets from them
+	gave   uint64 // credit to them
 }
 
 // An attack plays a script against a session. It knows what a well-behaved peer
@@ -171,6 +172,7 @@ func newAttack(t *testing.T, b []byte) *attack {
 	x.a = newFake(x.out)
 	begin := x.script.next()
 	dialled, peerDialled := begin&1 != 0, begin&2 == 0 || begin&1 == 0
+	t.Cleanup(func() { x.a.Abort("over") }) // else a failure leaves goroutines
 	x.s = newSession(x.a, sessionConfig{name: "a.example", dialled: dialled, log: slog.New(slog.DiscardHandler), accept: x.accept})
 	x.settle()
 	nonce := uint64(math.MaxUint64)
@@ -189,7 +191,6 @@ func newAttack(t *testing.T, b []byte) *attack {
 	}
 	x.ctrl(0, &hello)
 	x.victim = x.number(0)
-	x.uses[x.victim] = &use{epoch: 1, gave: 1 << 20, credit: x.early}
 	x.ctrl(x.victim, &frame{typ: typeOpen, epoch: 1, target: Target{Port: victimPort}, credit: 1 << 20})
 	x.wantAnswer()
 	return x
@@ -246,13 +247,8 @@ func (x *attack) step() {
 		m.Data = b.take(1 + b.next())
 		x.send(m)
 	case moveOpen:
-		sid := x.stream()
 		x.epoch++
-		u := &use{epoch: x.epoch, gave: uint64(b.next()) << 10, credit: x.early}
-		if x.uses[sid] == nil || x.s.conn(sid) == nil {
-			x.uses[sid] = u
-		}
-		x.ctrl(sid, &frame{typ: typeOpen, epoch: u.epoch, target: x.target(), credit: u.gave, hops: uint8(sid)})
+		x.ctrl(x.stream(), &frame{typ: typeOpen, epoch: x.epoch, credit: uint64(b.next()) << 10, target: x.target()})
 	case moveData:
 		x.data(x.stream(), uint64(b.next()))
 	case moveFill:
@@ -274,16 +270,10 @@ func (x *attack) step() {
 		sid := x.stream()
 		u := x.of(sid)
 		more := uint64(b.next()) << 12
-		epoch := u.epoch + uint32(x.off())
-		if epoch == u.epoch {
-			u.gave += more
-		}
-		x.ctrl(sid, &frame{typ: typeCredit, epoch: epoch, offset: u.gave - uint64(b.next()&1)})
+		x.ctrl(sid, &frame{typ: typeCredit, epoch: u.epoch + uint32(x.off()), offset: u.gave + more - uint64(b.next()&1)})
 	case moveOK:
 		sid := x.theirs(b.next())
-		u := x.of(sid)
-		u.gave = max(u.gave, 100_000)
-		x.ctrl(sid, &frame{typ: typeOpenOK, epoch: u.epoch + uint32(x.off()), credit: u.gave, seen: netip.MustParseAddrPort("192.0.2.9:99")})
+		x.ctrl(sid, &frame{typ: typeOpenOK, epoch: x.of(sid).epoch + uint32(x.off()), credit: 100_000, seen: netip.MustParseAddrPort("192.0.2.9:99")})
 	case moveFail:
 		sid := x.theirs(b.next())
 		x.ctrl(sid, &frame{typ: typeOpenFail, epoch: x.of(sid).epoch + uint32(x.off()), code: Code(b.next()), text: "no"})
@@ -294,7 +284,7 @@ func (x *attack) step() {
 	case moveHello:
 		x.ctrl(0, &frame{typ: typeHello, version: uint8(b.below(3)), nonce: uint64(b.next()), streams: 9})
 	case moveBent:
-		f := []frame{{typ: typeOpen, target: x.target()}, {typ: typeFin}, {typ: typeReset}, {typ: typeCredit}, {typ: typeOpenOK}, {typ: typePing}}[b.below(6)]
+		f := []frame{{typ: typeOpen, target: x.target()}, {typ: typeFin}, {typ: typeReset}, {typ: typeCredit}, {typ: typeOpenOK}, {typ: typePing}, {typ: typeUrg}}[b.below(7)]
 		m := f.append(nil)
 		m[b.below(len(m))] ^= byte(1 << b.below(8))
 		x.send(sctpmh.Message{Stream: x.stream(), PPID: ppidCtrl, Data: m[:len(m)-b.below(2)]})
@@ -308,6 +298,9 @@ func (x *attack) step() {
 		time.Sleep(time.Duration(b.next()) * time.Second)
 	case moveNotListen:
 		x.deaf = b.below(64)
+	case moveUrgent:
+		sid := x.stream()
+		x.ctrl(sid, &frame{typ: typeUrg, offset: x.of(sid).sent + uint64(x.off()), octet: '!'})
 	}
 	x.wantAnswer()
 }
@@ -316,7 +309,6 @@ func (x *attack) step() {
 func (x *attack) data(sid uint16, n uint64) {
 	u := x.of(sid)
 	if n = min(n, u.credit-u.sent, 64<<10); n > 0 {
-		u.sent += n
 		x.send(sctpmh.Message{Stream: sid, PPID: ppidData, Data: make([]byte, n)})
 	}
 }
@@ -333,8 +325,29 @@ func (x *attack) send(m sctpmh.Message) {
 	if len(m.Data) == 0 || isClosed(x.a.done) {
 		return
 	}
+	x.note(m)
 	x.a.in <- m
 	x.settle()
+}
+
+// note takes down what we send, right or wrong.
+func (x *attack) note(m sctpmh.Message) {
+	u := x.of(m.Stream)
+	if m.PPID == ppidData {
+		u.sent += uint64(len(m.Data))
+	}
+	f, known, err := parseFrame(m.Data)
+	if m.PPID != ppidCtrl || !known || err != nil {
+		return
+	}
+	switch {
+	case f.typ == typeOpen && x.s.conn(m.Stream) == nil:
+		x.uses[m.Stream] = &use{epoch: f.epoch, gave: f.credit, credit: x.early}
+	case f.typ == typeUrg:
+		u.sent++
+	case f.typ == typeCredit && f.epoch == u.epoch, f.typ == typeOpenOK && f.epoch == u.epoch:
+		u.gave = max(u.gave, f.credit, f.offset)
+	}
 }
 
 // settle waits until the session is at rest and what it sent is read.
@@ -372,8 +385,13 @@ func (x *attack) learn(m sctpmh.Message) {
 		x.uses[m.Stream] = &use{epoch: f.epoch, credit: f.credit, gave: 20_000}
 	case typeOpenOK, typeCredit:
 		if f.epoch == u.epoch {
-			u.accepted = true
 			u.credit = max(u.credit, f.credit, f.offset)
+		}
+	case typeUrg:
+		u.got++
+	case typeOpenFail:
+		if m.Stream == x.victim && f.code == CodeAway {
+			x.uses[x.victim] = nil // GOAWAY was said before
 		}
 	case typeFin:
 		if f.offset != u.got {
@@ -397,8 +415,7 @@ func (x *attack) wantAnswer() {
 		return
 	}
 	x.wantCredit()
-	v.gave = v.got + 1000
-	x.ctrl(x.victim, &frame{typ: typeCredit, epoch: v.epoch, offset: v.gave})
+	x.ctrl(x.victim, &frame{typ: typeCredit, epoch: v.epoch, offset: v.got + 1000})
 	want := v.got + 1
 	x.data(x.victim, 1)
 	for range 100 { // it may wait a moment
@@ -539,7 +556,7 @@ func (x *attack) answer() {
 
 // touch has a user do something to a connection that it kept.
 func (x *attack) touch() {
-	i, what := x.script.next(), x.script.below(8)
+	i, what := x.script.next(), x.script.below(13)
 	if len(x.kept) == 0 {
 		return
 	}
@@ -562,6 +579,16 @@ func (x *attack) touch() {
 			c.Write(binary.BigEndian.AppendUint64(nil, 1))
 		case 7:
 			c.Write(make([]byte, 100_000))
+		case 8:
+			c.SetNoDelay(false)
+		case 9:
+			c.SetNoDelay(true)
+		case 10:
+			c.SetLinger(i % 3)
+		case 11:
+			c.WriteUrgent('!')
+		case 12:
+			c.SetKeepAlive(true)
 		}
 	})
 	x.settle()
