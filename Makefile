@@ -71,6 +71,10 @@ bench-failover:
 bench-throughput:
 	$(GO) test ./internal/failbench -run '^$$' -bench Throughput -benchtime 1x -timeout 90m -throughput.rounds=$(ROUNDS)
 
+.PHONY: bench-streams
+bench-streams:
+	$(GO) test ./tcpemu -run '^$$' -bench "IdleStreams|OpenEchoClose|EchoBesideBulk" -benchtime 1x
+
 bench:
 	$(GO) test ./... -run '^$$' -bench . -benchmem
 
