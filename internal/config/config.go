@@ -84,9 +84,10 @@ type Rule struct {
 // Gateway is the configuration of mh-gw.
 type Gateway struct {
 	Common
-	Services []Service `toml:"service"`
-	Egress   Egress    `toml:"egress"`
-	Forwards []Forward `toml:"forward"`
+	Services   []Service   `toml:"service"`
+	Egress     Egress      `toml:"egress"`
+	Forwards   []Forward   `toml:"forward"`
+	Intercepts []Intercept `toml:"intercept"`
 }
 
 // A Service is a legacy TCP server that peers may reach.
@@ -107,6 +108,13 @@ type Egress struct {
 type Forward struct {
 	Listen HostPort `toml:"listen"`
 	To     HostPort `toml:"to"`
+}
+
+// An Intercept takes over legacy TCP connections to wherever they go, which the
+// packet filter hands to it.
+type Intercept struct {
+	Listen HostPort      `toml:"listen"`
+	Mode   InterceptMode `toml:"mode"`
 }
 
 // A Destination is "HOST:PORT", either of which may be "*": a network, an
@@ -197,6 +205,11 @@ func LoadGateway(file string) (*Gateway, error) {
 	for i, f := range c.Forwards {
 		if f.Listen == "" || f.To == "" {
 			return nil, fmt.Errorf("%s: forward %d needs listen and to", file, i+1)
+		}
+	}
+	for i, n := range c.Intercepts {
+		if n.Listen == "" {
+			return nil, fmt.Errorf("%s: intercept %d needs listen", file, i+1)
 		}
 	}
 	return c, nil

@@ -98,12 +98,15 @@ allow = ["*:443", "203.0.113.0/24:*", "*.example.net:8000-8999", "[2001:db8::1]:
 [[forward]]
 listen = "0.0.0.0:8443"
 to = "site-b.example.net:443"
+[[intercept]]
+listen = "0.0.0.0:1234"
+mode = "redirect"
 `))
 	if err != nil {
 		t.Fatal(err)
 	}
 	a := c.Egress.Allow
-	if c.Transport.UDPPort != 9899 || !a[0].Any || a[0].Ports.First != 443 || !a[1].Network.IsValid() || a[1].Ports.Last != 0 || a[2].Name != "*.example.net" || a[3].Network.Bits() != 128 {
+	if c.Transport.UDPPort != 9899 || !a[0].Any || a[0].Ports.First != 443 || !a[1].Network.IsValid() || a[1].Ports.Last != 0 || a[2].Name != "*.example.net" || a[3].Network.Bits() != 128 || len(c.Intercepts) != 1 {
 		t.Errorf("%+v", c)
 	}
 	for text, want := range map[string]string{
@@ -113,6 +116,8 @@ to = "site-b.example.net:443"
 		"[egress]\nallow = [\"443\"]\n":                "want HOST:PORT",
 		"[[forward]]\nlisten = \"0.0.0.0:1\"\n":        "forward 1 needs listen and to",
 		"[[service]]\nport = 80\nproxy-protocol = 1\n": "unknown key service.proxy-protocol",
+		"[[intercept]]\nmode = \"redirect\"\n":         "intercept 1 needs listen",
+		"[[intercept]]\nmode = \"tproxy\"\n":           ":2:8: intercept.mode: \"tproxy\": this version knows only",
 	} {
 		if _, err := LoadGateway(file(t, text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %s", text, err, want)

@@ -135,6 +135,19 @@ func (m *SecurityMode) UnmarshalText(b []byte) error {
 	return nil
 }
 
+// InterceptMode is how the packet filter hands connections over: "redirect",
+// which is also meant by "".
+type InterceptMode string
+
+// UnmarshalText reads the mode.
+func (m *InterceptMode) UnmarshalText(b []byte) error {
+	if string(b) != "redirect" {
+		return fmt.Errorf("%q: this version knows only \"redirect\"", b)
+	}
+	*m = InterceptMode(b)
+	return nil
+}
+
 // Backend is what carries associations.
 type Backend string
 
@@ -308,6 +321,9 @@ func (f *Format) UnmarshalTOML(raw []byte) error { return unquoted(raw, f) }
 
 // UnmarshalTOML reads the mode.
 func (m *SecurityMode) UnmarshalTOML(raw []byte) error { return unquoted(raw, m) }
+
+// UnmarshalTOML reads the mode.
+func (m *InterceptMode) UnmarshalTOML(raw []byte) error { return unquoted(raw, m) }
 
 // UnmarshalTOML reads a backend.
 func (v *Backend) UnmarshalTOML(raw []byte) error { return unquoted(raw, v) }
