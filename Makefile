@@ -16,7 +16,7 @@ FUZZ = \
 	./tcpemu:FuzzFrame ./tcpemu:FuzzSession ./internal/socks5:FuzzRequest \
 	./noid:FuzzHosts ./noid:FuzzResolvConf ./noid:FuzzMessage
 
-.PHONY: build test race demo sim fuzz lint conformance interop bench bench-failover bench-throughput clean
+.PHONY: build test tools race demo sim fuzz lint conformance interop bench bench-failover bench-throughput clean
 
 build:
 	$(GO) build -o bin/ ./cmd/...
@@ -47,14 +47,17 @@ fuzz:
 conformance:
 	$(GO) run ./internal/conformance
 
-# Every scenario with every foreign stack, as root; writes interop/results.md.
-# What is missing is installed where apt-get is, else the page says what did not
-# run for want of it.
-interop:
+# Programs of others that tests run: installed where apt-get is, else it says
+# which are missing.
+tools:
 	@missing=$$(dpkg-query -W -f '$${Status} $${Package}\n' $$(cat interop/packages.txt) 2>/dev/null | sed -n 's/^install ok installed //p' | sort - interop/packages.txt | uniq -u); \
 	if [ -n "$$missing" ] && command -v apt-get >/dev/null; then \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends $$missing; \
 	elif [ -n "$$missing" ]; then echo "missing:" $$missing; fi
+
+# Every scenario with every foreign stack, as root; writes interop/results.md,
+# which says what did not run for want of a program.
+interop: tools
 	INTEROP=1 $(GO) test ./interop -run '^TestInterop$$' -count=1 -timeout 30m -interop.bulk=$(BULK) -interop.results=results.md
 	INTEROP=1 $(GO) test ./sctpmh/internal/kernel ./sctpmh/internal/difftest ./interop/usrsctp -count=1 -p 1 -timeout 10m
 	@sed -n '/^[-|]/p' interop/results.md

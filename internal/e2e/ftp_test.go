@@ -1,0 +1,308 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/sctpmh/mh/internal/lab"
+	"github.com/sctpmh/mh/internal/testnet"
+)
+
+const (
+	ftpName  = "ftp.site.example.net"
+	ftpSize  = 16 << 20
+	ftpPorts = "40000-40099" // where the server awaits passive data connections
+)
+
+// needs skips a test for want of a program that others make, which with
+// CI=true is a failure.
+func needs(t *testing.T, programs ...string) {
+	t.Helper()
+	for _, p := range programs {
+		if _, err := exec.LookPath(p); err == nil {
+			continue
+		}
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("%s is not installed: make tools", p)
+		}
+		t.Skipf("%s is not installed: make tools", p)
+	}
+}
+
+// ftpSite is a scene whose site has an FTP server on a machine of its own, on a
+// network that only the gateway reaches. Its name's capability record, the
+// gateway's and the reverse records of the gateway's addresses are in the DNS.
+type ftpSite struct {
+	*scene
+	server   *testnet.Host
+	control  atomic.Int64 // connections to port 21
+	conf     string
+	sessions sync.WaitGroup
+}
+
+// newFTPSite starts everything. told returns the address that the server tells
+// in answers to PASV, given its own and the gateway's.
+func newFTPSite(t *testing.T, told func(own, gateway netip.Addr) netip.Addr) *ftpSite {
+	t.Helper()
+	needs(t, "vsftpd", "curl", "lftp")
+	f := &ftpSite{}
+	f.scene = newSceneWith(t, func(l *lab.Lab) options {
+		o, err := f.build(l, told)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o
+	})
+	f.serveFTP(net.JoinHostPort(f.server.Addrs()[0].String(), "21"))
+	return f
+}
+
+// build adds the server and its network to the scene, and what it takes to
+// reach it to the gateway.
+func (f *ftpSite) build(l *lab.Lab, told func(own, gateway netip.Addr) netip.Addr) (o options, err error) {
+	zone, uplinks := l.Zone()+ftpRecords(l.Site), l.Site.Addrs()
+	lan, err := l.Net.ISP("lan", 3, 0)
+	if err != nil {
+		return o, err
+	}
+	if f.server, err = l.Net.Host("server"); err != nil {
+		return o, err
+	}
+	for _, h := range []*testnet.Host{l.Site, f.server} {
+		if _, err := lan.Attach(h); err != nil {
+			return o, err
+		}
+	}
+	own := f.server.Addrs()[0]
+	o.gateway = fmt.Sprintf("[[service]]\nport = 21\ntarget = \"%v:21\"\npeers = [\"*\"]\n[egress]\npeers = [%q]\nallow = [\"%v:%s\"]\n", own, lab.LaptopName, own, ftpPorts)
+	o.gateway += "[transport]\nlocal = " + strings.ReplaceAll(fmt.Sprintf("%q", uplinks), " ", ", ") + "\n"
+	o.socks = fmt.Sprintf("via = %q\nlisten = [\"127.0.0.1:1080\"]", lab.GatewayName)
+	return o, errors.Join(l.SetZone(zone), f.configure(l.Dir, told(own, uplinks[0])))
+}
+
+// ftpRecords are the server's name and the reverse records of the gateway.
+func ftpRecords(gateway *testnet.Host) string {
+	return fmt.Sprintf("_mhsctp.%s. 60 IN SVCB 1 %s. port=9899 key65280=\"\\001\\005\" mandatory=key65280\n%s. 60 IN A %v\n", ftpName, lab.GatewayName, ftpName, gateway.Addrs()[0]) +
+		reverse(gateway, lab.GatewayName)
+}
+
+// configure writes the server's files.
+func (f *ftpSite) configure(dir string, told netip.Addr) error {
+	root := filepath.Join(dir, "ftp")
+	if err := os.MkdirAll(filepath.Join(root, "in"), 0o755); err != nil {
+		return err
+	}
+	file, err := os.Create(filepath.Join(root, "file"))
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if _, err := io.CopyN(file, stream(2), ftpSize); err != nil {
+		return err
+	}
+	first, last, _ := strings.Cut(ftpPorts, "-")
+	f.conf = filepath.Join(dir, "vsftpd.conf")
+	return os.WriteFile(f.conf, fmt.Appendf(nil, `listen=NO
+run_as_launching_user=YES
+anonymous_enable=YES
+no_anon_password=YES
+anon_root=%s
+write_enable=YES
+anon_upload_enable=YES
+pasv_min_port=%s
+pasv_max_port=%s
+pasv_address=%v
+seccomp_sandbox=NO
+isolate=NO
+isolate_network=NO
+xferlog_enable=YES
+xferlog_std_format=NO
+vsftpd_log_file=%s
+`, root, first, last, told, filepath.Join(dir, "vsftpd.log")), 0o600)
+}
+
+// serveFTP runs vsftpd for each control connection, as inetd does.
+func (f *ftpSite) serveFTP(addr string) {
+	f.t.Helper()
+	l, err := f.server.Listen(addr)
+	f.must(err)
+	done := make(chan struct{})
+	go func() { // ends when the test closes l
+		defer close(done)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			f.control.Add(1)
+			if err := f.session(c.(*net.TCPConn)); err != nil {
+				f.t.Error(err)
+			}
+		}
+	}()
+	f.t.Cleanup(func() { l.Close(); <-done; f.sessions.Wait() })
+}
+
+// session is the server's end of one control connection.
+func (f *ftpSite) session(c *net.TCPConn) error {
+	defer c.Close()
+	file, err := c.File()
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	cmd := exec.Command("vsftpd", f.conf)
+	cmd.Stdin, cmd.Stdout = file, file
+	if err := f.server.Start(cmd); err != nil {
+		return err
+	}
+	f.sessions.Go(func() { _ = cmd.Wait() }) // ends with the connection, which the scene's end closes
+	return nil
+}
+
+// log returns what the server says of its transfers.
+func (f *ftpSite) log() string {
+	b, err := os.ReadFile(filepath.Join(f.Dir, "vsftpd.log"))
+	f.must(err)
+	return string(b)
+}
+
+// run runs a client on the laptop, while the first provider goes dark in the
+// middle of what it reads or writes.
+func (f *ftpSite) run(in io.Reader, out io.Writer, client string, args ...string) {
+	f.t.Helper()
+	ctx, cancel := context.WithTimeout(f.t.Context(), 30*time.Second)
+	defer cancel()
+	var progress meter
+	cut := when(f.t, &progress, ftpSize/4, func() {
+		if err := f.ISP[0].Cut(); err != nil {
+			f.t.Error(err)
+		}
+	})
+	var complaint bytes.Buffer
+	cmd := exec.CommandContext(ctx, client, args...)
+	cmd.Env = append(os.Environ(), "HOME="+f.Dir) // the user's own settings are not for this
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = io.TeeReader(in, &progress), io.MultiWriter(out, &progress), &complaint
+	f.must(f.Laptop.Start(cmd))
+	if err := cmd.Wait(); err != nil {
+		f.t.Fatalf("%s: %v: %s", client, err, complaint.String())
+	}
+	<-cut
+}
+
+// download runs a client that writes the server's file to its standard output.
+func (f *ftpSite) download(client string, args ...string) {
+	f.t.Helper()
+	h := sha256.New()
+	f.run(strings.NewReader(""), h, client, args...)
+	if !bytes.Equal(h.Sum(nil), hash(2, ftpSize)) {
+		f.t.Errorf("%s: the file is not what the server has", client)
+	}
+}
+
+// upload runs a client that stores its standard input as in/file.
+func (f *ftpSite) upload(client string, args ...string) {
+	f.t.Helper()
+	f.run(io.LimitReader(stream(1), ftpSize), io.Discard, client, args...)
+	file, err := os.Open(filepath.Join(f.Dir, "ftp", "in", "file"))
+	f.must(err)
+	defer file.Close()
+	h := sha256.New()
+	_, err = io.Copy(h, file)
+	f.must(err)
+	if !bytes.Equal(h.Sum(nil), hash(1, ftpSize)) {
+		f.t.Errorf("%s: the server's file is not what was sent", client)
+	}
+}
+
+// wantOneOfEach checks that there was one control and one data connection, that
+// both went over associations with the gateway by name or by a literal as
+// wanted, and that the cut moved data to the other provider.
+func (f *ftpSite) wantOneOfEach(data string) {
+	f.t.Helper()
+	ctx, cancel := context.WithTimeout(f.t.Context(), 5*time.Second)
+	defer cancel()
+	f.must(f.socks.Await(ctx, "stream finished", 2))
+	streams := f.socks.Lines("stream finished")
+	var targets []string
+	for _, s := range streams {
+		host, port, _ := net.SplitHostPort(fmt.Sprint(s["target"]))
+		use := "data"
+		if port == "21" {
+			use = "control"
+		}
+		targets = append(targets, use+" to "+host)
+		if s["transport"] != "mh" || s["error"] != nil {
+			f.t.Errorf("%v went over %v because %v and ended with %v", s["target"], s["transport"], s["reason"], s["error"])
+		}
+	}
+	if len(streams) != 2 || !slices.Contains(targets, "control to "+ftpName) || !slices.Contains(targets, "data to "+data) {
+		f.t.Errorf("connections %q, want control to %s and data to %s", targets, ftpName, data)
+	}
+	if n := f.control.Load(); n != 1 {
+		f.t.Errorf("the server saw %d control connections", n)
+	}
+	if log := f.log(); strings.Count(log, "] OK DOWNLOAD: ")+strings.Count(log, "] OK UPLOAD: ") != 1 || strings.Contains(log, "] FAIL ") {
+		f.t.Errorf("the server logged\n%s", log)
+	}
+	if len(f.gw.Failovers())+len(f.socks.Failovers()) == 0 {
+		f.t.Error("no failover: the cut came too late")
+	}
+}
+
+// Passive FTP through both daemons, with the programs that people use: the
+// data connection is the gateway's by name (EPSV), by the gateway's address or
+// by the server's (PASV), and survives a provider as the control connection
+// does.
+func TestPassiveFTP(t *testing.T) {
+	gateway := func(_, gateway netip.Addr) netip.Addr { return gateway }
+	private := func(own, _ netip.Addr) netip.Addr { return own }
+	const url = "ftp://" + ftpName
+	curl := func(more ...string) []string {
+		return append([]string{"-q", "-sS", "--socks5-hostname", "127.0.0.1:1080"}, more...)
+	}
+	for _, test := range []struct {
+		what string
+		told func(own, gateway netip.Addr) netip.Addr
+		run  func(*ftpSite)
+		data func(f *ftpSite) string // the host that the data connection is asked for
+	}{
+		{"curl, EPSV", private, func(f *ftpSite) { f.download("curl", curl(url+"/file")...) }, serverName},
+		{"curl, upload", private, func(f *ftpSite) { f.upload("curl", curl("-T", "-", url+"/in/file")...) }, serverName},
+		{"curl, PASV with the gateway's address", gateway, func(f *ftpSite) {
+			f.download("curl", curl("--disable-epsv", "--no-ftp-skip-pasv-ip", url+"/file")...)
+		}, gatewayAddr},
+		{"curl, PASV with the server's address", private, func(f *ftpSite) {
+			f.download("curl", curl("--disable-epsv", "--no-ftp-skip-pasv-ip", url+"/file")...)
+		}, serverAddr},
+		{"lftp, PASV", gateway, func(f *ftpSite) {
+			f.download("lftp", "--norc", "-c", "set ftp:proxy http://127.0.0.1:1080; set ftp:use-hftp no; set net:max-retries 1; set cmd:fail-exit yes; open "+url+"; cat file")
+		}, gatewayAddr},
+	} {
+		t.Run(test.what, func(t *testing.T) {
+			t.Parallel()
+			f := newFTPSite(t, test.told)
+			test.run(f)
+			f.wantOneOfEach(test.data(f))
+		})
+	}
+}
+
+func serverName(*ftpSite) string    { return ftpName }
+func serverAddr(f *ftpSite) string  { return f.server.Addrs()[0].String() }
+func gatewayAddr(f *ftpSite) string { return f.Site.Addrs()[0].String() }
