@@ -10,6 +10,9 @@
 // and whoever made it, unless Dialer.Policy says otherwise. One connection is one
 // stream number, the same in both directions.
 //
+// Hosts that do not speak mh are reached by a dialer with a [Fallback], which
+// races multipath TCP and TCP over all uplinks and addresses.
+//
 // # Wire format, version 1
 //
 // An association is announced as ours by the Adaptation Layer Indication

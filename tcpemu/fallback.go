@@ -101,7 +101,7 @@ func (f *Fallback) dial(ctx context.Context, e errand) (net.Conn, error) {
 	names := make([]string, 0, len(all)+1)
 	for i, w := range all {
 		plain := known && i == 0 && old.plain
-		attempts = append(attempts, attempt[net.Conn]{lead: attemptDelay, run: func(ctx context.Context) (net.Conn, error) { return connect(ctx, w, plain) }})
+		attempts = append(attempts, attempt[net.Conn]{lead: w.lead, run: func(ctx context.Context) (net.Conn, error) { return connect(ctx, w.way, plain) }})
 		names = append(names, w.String())
 	}
 	if e.mh != nil {
@@ -150,7 +150,7 @@ func reason(why string, again bool, before []string, errs []error) string {
 	}
 	for i, name := range before {
 		if errs[i] != nil {
-			parts = append(parts, name+": "+errs[i].Error())
+			parts = append(parts, name+": "+strings.ReplaceAll(errs[i].Error(), "\n", ", "))
 		} else {
 			parts = append(parts, name+": no answer so far")
 		}
@@ -159,26 +159,32 @@ func reason(why string, again bool, before []string, errs []error) string {
 }
 
 // putFirst moves a way to the front, if it is one of them.
-func putFirst(all []way, w way) bool {
-	i := slices.Index(all, w)
+func putFirst(all []turn, w way) bool {
+	i := slices.IndexFunc(all, func(s turn) bool { return s.way == w })
 	if i < 0 {
 		return false
 	}
 	copy(all[1:i+1], all[:i])
-	all[0] = w
+	all[0] = turn{w, attemptDelay}
 	return true
 }
 
 // uplinks returns the ways out of this host that may be used. When they cannot
 // be found out, what the kernel chooses has to do.
 func (f *Fallback) uplinks() []sctpmh.Uplink {
+	now := time.Now()
+	f.mu.Lock()
+	ups, looked := f.ups, f.looked
+	f.mu.Unlock()
+	if !looked.IsZero() && now.Sub(looked) < uplinksTime {
+		return ups
+	}
+	all, _ := sctpmh.Uplinks()
+	ups = f.permitted(all)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if now := time.Now(); f.looked.IsZero() || now.Sub(f.looked) >= uplinksTime {
-		all, _ := sctpmh.Uplinks()
-		f.ups, f.looked = f.permitted(all), now
-	}
-	return f.ups
+	f.ups, f.looked = ups, now
+	return ups
 }
 
 // permitted returns those uplinks that have a local address of the user's

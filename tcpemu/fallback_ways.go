@@ -2,6 +2,7 @@ package tcpemu
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/sctpmh/mh/sctpmh"
 )
@@ -28,31 +29,52 @@ func (w way) String() string {
 	return w.from.Addr.String() + ">" + w.to.String()
 }
 
+// A turn is a way and how long the next one waits for it.
+type turn struct {
+	way
+	lead time.Duration
+}
+
 // ways returns the ways to the destinations in the order in which they are
 // tried: at each turn the one that has least in common with those before it.
 // So what kept the first from working, be it a dead uplink, a dead destination
 // or a family that nobody routes, will rarely keep the second, and the cost of
 // any one of them is one delay. Among equals, a way that the kernel would go by
 // itself comes first, then the order of the destinations decides.
-func ways(to []netip.AddrPort, ups []sctpmh.Uplink, source func(netip.AddrPort) netip.Addr) (order []way) {
+//
+// Before another uplink is used for a destination, the kernel's own way there
+// is tried, shortly: where it was the destination before that was dead, not the
+// uplink, traffic is to stay where the host's routes have it.
+func ways(to []netip.AddrPort, ups []sctpmh.Uplink, source func(netip.AddrPort) netip.Addr) (order []turn) {
 	rest := allWays(to, ups, source)
-	common := make([]int, len(rest)) // what each has in common with those in order
-	for len(order) < maxWays && len(order) < len(rest) {
-		best := -1
+	common := make([]int, len(rest)) // what each has in common with those in order; -1: it is one of them
+	take := func(i int, lead time.Duration) {
+		order = append(order, turn{rest[i], lead})
+		common[i] = -1
+		for j, w := range rest {
+			if common[j] >= 0 {
+				common[j] += w.common(rest[i])
+			}
+		}
+	}
+	for len(order) < min(maxWays, len(rest)) {
+		best, own := -1, -1
 		for i, w := range rest {
 			if common[i] >= 0 && (best < 0 || common[i] < common[best] || common[i] == common[best] && w.free && !rest[best].free) {
 				best = i
 			}
 		}
-		order = append(order, rest[best])
-		common[best] = -1 // taken
 		for i, w := range rest {
-			if common[i] >= 0 {
-				common[i] += w.common(rest[best])
+			if common[i] >= 0 && w.free && w.to == rest[best].to {
+				own = i
 			}
 		}
+		if own >= 0 && own != best {
+			take(own, minAttemptDelay)
+		}
+		take(best, attemptDelay)
 	}
-	return order
+	return order[:min(maxWays, len(order))]
 }
 
 // common counts what two ways have in common that can fail.

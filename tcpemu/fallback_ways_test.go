@@ -3,7 +3,6 @@ package tcpemu
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -42,6 +41,7 @@ func destinations(list string) (to []netip.AddrPort) {
 	return to
 }
 
+// "+" stands behind a way that the next one hardly waits for.
 func TestOrderOfWays(t *testing.T) {
 	const v4, v6 = "198.51.100.1", "2001:db8:99::1"
 	for _, test := range []struct {
@@ -54,7 +54,9 @@ func TestOrderOfWays(t *testing.T) {
 			"2001:db8:1::2>[2001:db8:99::1]:80 10.0.1.2>198.51.100.1:80 2001:db8:1::2>[2001:db8:99::2]:80"},
 		{"two uplinks, one destination", site{2, destinations(v4)}, firstUplink, "10.0.1.2>198.51.100.1:80 10.0.2.2>198.51.100.1:80"},
 		{"two uplinks, two destinations: the second way shares nothing with the first", site{2, destinations(v4 + " 203.0.113.1")}, firstUplink,
-			"10.0.1.2>198.51.100.1:80 10.0.2.2>203.0.113.1:80 10.0.1.2>203.0.113.1:80 10.0.2.2>198.51.100.1:80"},
+			"10.0.1.2>198.51.100.1:80 10.0.1.2>203.0.113.1:80+ 10.0.2.2>203.0.113.1:80 10.0.2.2>198.51.100.1:80"},
+		{"the family too", site{2, destinations(v6 + " " + v4)}, firstUplink,
+			"2001:db8:1::2>[2001:db8:99::1]:80 10.0.1.2>198.51.100.1:80+ 10.0.2.2>198.51.100.1:80 2001:db8:2::2>[2001:db8:99::1]:80"},
 		{"the kernel's own source first", site{2, destinations(v4)}, func(netip.AddrPort) netip.Addr { return netip.MustParseAddr("10.0.2.2") },
 			"10.0.2.2>198.51.100.1:80 10.0.1.2>198.51.100.1:80"},
 		{"no route: the uplinks are asked all the same", site{1, destinations(v4)}, func(netip.AddrPort) netip.Addr { return netip.Addr{} }, "10.0.1.2>198.51.100.1:80"},
@@ -65,7 +67,9 @@ func TestOrderOfWays(t *testing.T) {
 	} {
 		var got []string
 		for _, w := range ways(test.s.to, test.s.ups(), test.source) {
-			got = append(got, w.String())
+			if got = append(got, w.String()); w.lead == minAttemptDelay {
+				got[len(got)-1] += "+"
+			}
 		}
 		if g := strings.Join(got, " "); g != test.want {
 			t.Errorf("%s:\n%s, want\n%s", test.what, g, test.want)
@@ -73,8 +77,9 @@ func TestOrderOfWays(t *testing.T) {
 	}
 }
 
-// Whatever one thing is dead, an uplink, a destination or a family, the second
-// way works if any does: it costs one delay.
+// Whatever one thing is dead, an uplink, a destination or a family, a way that
+// works is tried after one delay if there is any; and it is by the first uplink
+// unless that is what is dead.
 func TestOneDeadThingCostsOneDelay(t *testing.T) {
 	all := destinations("198.51.100.1 203.0.113.1 192.0.2.1 2001:db8:91::1 2001:db8:92::1")
 	count := 0
@@ -90,22 +95,28 @@ func TestOneDeadThingCostsOneDelay(t *testing.T) {
 			if len(order) > maxWays || len(order) != min(maxWays, uplinks*len(s.to)) {
 				t.Errorf("%d uplinks, %v: %d ways", uplinks, s.to, len(order))
 			}
-			dead := map[string]func(way) bool{
-				"IPv4": func(w way) bool { return w.to.Addr().Is4() },
-				"IPv6": func(w way) bool { return w.to.Addr().Is6() },
+			dead := map[string]func(turn) bool{
+				"IPv4": func(w turn) bool { return w.to.Addr().Is4() },
+				"IPv6": func(w turn) bool { return w.to.Addr().Is6() },
 			}
 			for i := 1; i <= uplinks; i++ {
-				dead[fmt.Sprint("uplink ", i)] = func(w way) bool { return w.from.Interface == i }
+				dead[fmt.Sprint("uplink ", i)] = func(w turn) bool { return w.from.Interface == i }
 			}
 			for _, d := range s.to {
-				dead[d.String()] = func(w way) bool { return w.to == d }
+				dead[d.String()] = func(w turn) bool { return w.to == d }
 			}
 			for what, isDead := range dead {
-				first := slices.IndexFunc(order, func(w way) bool { return !isDead(w) })
-				if first > 1 {
-					t.Errorf("%d uplinks, %v, %s dead: way %d is the first that works: %v", uplinks, s.to, what, first, order)
-				}
 				count++
+				after := time.Duration(0)
+				for _, w := range order {
+					if !isDead(w) {
+						if after > attemptDelay+minAttemptDelay || w.from.Interface != 1 && what != "uplink 1" {
+							t.Errorf("%d uplinks, %v, %s dead: %v is the first that works, after %v: %v", uplinks, s.to, what, w, after, order)
+						}
+						break
+					}
+					after += w.lead
+				}
 			}
 		}
 	}
@@ -129,25 +140,25 @@ func TestMemory(t *testing.T) {
 	want := func(what string, p place, ok bool) {
 		t.Helper()
 		r, got := m.recall(p, now)
-		if got != ok || ok && (r.way != w[1] || !r.plain) {
+		if got != ok || ok && (r.way != w[1].way || !r.plain) {
 			t.Errorf("%s: %v %v, want %v", what, r, got, ok)
 		}
 	}
 	want("at first", here, false)
-	m.remember(here, w[1], true, now)
+	m.remember(here, w[1].way, true, now)
 	want("remembered", here, true)
 	want("another network", place{"office", here.target}, false)
 	want("another target", place{here.network, "ftp.example.net:21"}, false)
 	now = now.Add(memoryTime - time.Second)
-	m.remember(here, w[1], true, now)
+	m.remember(here, w[1].way, true, now)
 	want("used again", here, true)
 	now = now.Add(time.Second)
 	want("use does not prolong it", here, false)
-	m.remember(here, w[1], true, now)
+	m.remember(here, w[1].way, true, now)
 	m.forget(here)
 	want("forgotten", here, false)
 	for i := range 3 * maxMemories {
-		m.remember(place{"home", fmt.Sprint(i)}, w[1], true, now)
+		m.remember(place{"home", fmt.Sprint(i)}, w[1].way, true, now)
 	}
 	if len(m.ways) > maxMemories {
 		t.Errorf("%d are remembered, at most %d may be", len(m.ways), maxMemories)
