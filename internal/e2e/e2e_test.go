@@ -414,7 +414,7 @@ func TestErrorsSayWhatFailed(t *testing.T) {
 	expect(lab.SiteName, 99, 2, "not authorised", "port 99", "no such service")
 	expect("localhost", 80, 4, "localhost", "special-use")
 	s.gw.Stop()
-	expect(lab.SiteName, 80, 6, lab.GatewayName, "timed out", "10.1.2.2:9899")
+	expect(lab.SiteName, 80, 5, lab.GatewayName, "timed out", "10.1.2.2:9899", "10.1.2.2:80: connect: connection refused")
 	for _, d := range s.DNS {
 		d.Close()
 	}

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"net/netip"
 	"slices"
 	"sync"
 	"syscall"
@@ -22,7 +21,7 @@ import (
 type proxy struct {
 	cfg     *config.Socks
 	host    *daemon.Host
-	direct  *tcpemu.Dialer // to hosts that speak mh
+	direct  *tcpemu.Dialer // to hosts that speak mh; falls back where asked to
 	via     *tcpemu.Dialer // through the gateway
 	streams daemon.Streams
 }
@@ -33,7 +32,7 @@ func Run(ctx context.Context, cfg *config.Socks, h *daemon.Host) error {
 		return &daemon.UsageError{Err: err}
 	}
 	p := &proxy{cfg: cfg, host: h, streams: daemon.Streams{Log: h.Log}}
-	p.direct = &tcpemu.Dialer{Endpoint: h.Endpoint, Resolver: h.Names, Name: string(cfg.Name), Logger: h.Log}
+	p.direct = &tcpemu.Dialer{Endpoint: h.Endpoint, Resolver: h.Names, Name: string(cfg.Name), Logger: h.Log, Fallback: fallback(cfg)}
 	p.via = &tcpemu.Dialer{Endpoint: h.Endpoint, Resolver: h.Names, Name: string(cfg.Name), Via: string(cfg.Via), Logger: h.Log}
 	s := &socks5.Server{
 		Dial: p.dial, Relay: p.relay, Refused: p.refused,
@@ -65,6 +64,15 @@ func Run(ctx context.Context, cfg *config.Socks, h *daemon.Host) error {
 	return nil
 }
 
+// fallback leaves from where associations do.
+func fallback(cfg *config.Socks) *tcpemu.Fallback {
+	f := new(tcpemu.Fallback)
+	for _, a := range cfg.Transport.Local {
+		f.Local = append(f.Local, a.Addr)
+	}
+	return f
+}
+
 func listen(addrs []config.HostPort) (listeners []net.Listener, err error) {
 	for _, a := range addrs {
 		l, err := net.Listen("tcp", string(a))
@@ -81,62 +89,34 @@ func listen(addrs []config.HostPort) (listeners []net.Listener, err error) {
 
 // dial reaches the target of a request.
 func (p *proxy) dial(ctx context.Context, r socks5.Request) (net.Conn, error) {
-	action, err := p.decide(ctx, r)
-	if err != nil {
-		return nil, err
+	action := p.rule(r)
+	if action == "auto" && p.cfg.Via != "" {
+		action = p.autoVia(ctx, r)
 	}
-	switch action.do {
+	switch action {
 	case "mh":
-		c, err := p.direct.DialContext(ctx, "mh", r.Target())
-		return wrap(c, err, "mh", "")
+		return p.direct.DialContext(ctx, "mh", r.Target())
 	case "via":
 		if p.cfg.Via == "" {
 			return nil, fmt.Errorf("a rule says \"via\" and no gateway is configured: set via: %w", syscall.EACCES)
 		}
-		c, err := p.via.DialContext(ctx, "mh", r.Target())
-		return wrap(c, err, "mh", "")
+		return p.via.DialContext(ctx, "mh", r.Target())
+	case "direct":
+		return p.direct.Fallback.DialContext(ctx, "tcp", r.Target())
 	case "deny":
 		return nil, fmt.Errorf("%s: denied by a rule: %w", r.Target(), syscall.EACCES)
 	}
-	c, err := dialTCP(ctx, r, action.addrs)
-	return wrap(c, err, "tcp", action.why)
+	return p.direct.DialContext(ctx, "tcp", r.Target())
 }
 
-// decision is what becomes of a request.
-type decision struct {
-	do    config.Action    // mh, via, direct or deny
-	addrs []netip.AddrPort // with direct: resolved already
-	why   string           // with direct: why not mh
-}
-
-// decide applies the rules; "auto" asks the resolver.
-func (p *proxy) decide(ctx context.Context, r socks5.Request) (decision, error) {
-	action := p.rule(r)
-	if action != "auto" {
-		return decision{do: action, why: "a rule says so"}, nil
+// autoVia is what "auto" means where there is a gateway: it reaches what does
+// not speak mh, and may know names that nobody here does.
+func (p *proxy) autoVia(ctx context.Context, r socks5.Request) config.Action {
+	if t, err := p.host.Names.Resolve(ctx, r.Host(), r.Port); err == nil && len(t.MH) > 0 {
+		return "mh"
 	}
-	t, err := p.host.Names.Resolve(ctx, r.Host(), r.Port)
-	switch {
-	case err == nil && len(t.MH) > 0:
-		return decision{do: "mh"}, nil
-	case p.cfg.Via != "":
-		return decision{do: "via"}, nil // the gateway may know the name
-	case err != nil:
-		return decision{}, &hostError{err}
-	}
-	return decision{do: "direct", addrs: t.Legacy, why: t.Reason}, nil
+	return "via"
 }
-
-// hostError is a name that could not be resolved.
-type hostError struct{ err error }
-
-func (e *hostError) Error() string { return e.err.Error() }
-
-// Unwrap returns what the resolver said.
-func (e *hostError) Unwrap() error { return e.err }
-
-// Is gives it the class that clients know.
-func (e *hostError) Is(target error) bool { return target == syscall.EHOSTUNREACH }
 
 // rule returns the action of the first rule that fits.
 func (p *proxy) rule(r socks5.Request) config.Action {
@@ -160,52 +140,13 @@ func fits[T any](list []T, match func(T) bool) bool {
 	return len(list) == 0 || slices.ContainsFunc(list, match)
 }
 
-// dialTCP connects without associations, to each address until one answers.
-func dialTCP(ctx context.Context, r socks5.Request, addrs []netip.AddrPort) (net.Conn, error) {
-	var d net.Dialer
-	if len(addrs) == 0 {
-		return d.DialContext(ctx, "tcp", r.Target())
-	}
-	var c net.Conn
-	var err error
-	for i, a := range addrs {
-		attempt, cancel := context.WithTimeout(ctx, share(ctx, len(addrs)-i))
-		c, err = d.DialContext(attempt, "tcp", a.String())
-		cancel()
-		if err == nil || ctx.Err() != nil {
-			break
-		}
-	}
-	return c, err
-}
-
-// share divides what is left of a context's time between attempts.
-func share(ctx context.Context, attempts int) time.Duration {
-	end, ok := ctx.Deadline()
-	if !ok {
-		return time.Minute
-	}
-	return max(time.Until(end)/time.Duration(attempts), 250*time.Millisecond)
-}
-
-// conn is a connection and how it was made.
-type conn struct {
-	net.Conn
-	transport, reason string
-}
-
-// wrap keeps how a connection was made for its line in the log.
-func wrap(c net.Conn, err error, transport, reason string) (net.Conn, error) {
-	if err != nil {
-		return nil, err
-	}
-	return &conn{c, transport, reason}, nil
-}
-
 // relay is a connection's life.
 func (p *proxy) relay(_ context.Context, r socks5.Request, client, target net.Conn) {
-	c := target.(*conn)
-	p.streams.Run(daemon.Stream{Peer: r.Client.String(), Target: r.Target(), Transport: c.transport, Reason: c.reason}, client, c.Conn)
+	st := daemon.Stream{Peer: r.Client.String(), Target: r.Target(), Transport: "mh"}
+	if l, ok := target.(*tcpemu.LegacyConn); ok {
+		st.Transport, st.Reason = l.Transport(), l.Reason()
+	}
+	p.streams.Run(st, client, target)
 }
 
 // refused logs a request that came to nothing.
