@@ -92,8 +92,8 @@ func TestInterop(t *testing.T) {
 }
 
 const (
-	prepareTime = 5 * time.Minute  // for a peer that is compiled, or fetched
-	startTime   = 30 * time.Second // for a world, with a peer that boots
+	prepareTime = 5 * time.Minute // for a peer that is compiled, or fetched
+	startTime   = 2 * time.Minute // for a world, with a peer that boots on a machine that is busy
 )
 
 // prepare has a peer prepared, unless something that all need is missing. One
