@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -44,9 +43,9 @@ func needs(t *testing.T, programs ...string) {
 	}
 }
 
-// ftpSite is a scene whose site has an FTP server on a machine of its own, on a
-// network that only the gateway reaches. Its name's capability record, the
-// gateway's and the reverse records of the gateway's addresses are in the DNS.
+// ftpSite is a scene whose site has an FTP server on a machine of its own,
+// behind the gateway's. Its name's capability record, the gateway's and the
+// reverse records of the gateway's addresses are in the DNS.
 type ftpSite struct {
 	*scene
 	server   *testnet.Host
@@ -55,44 +54,41 @@ type ftpSite struct {
 	sessions sync.WaitGroup
 }
 
-// newFTPSite starts everything. told returns the address that the server tells
-// in answers to PASV, given its own and the gateway's.
-func newFTPSite(t *testing.T, told func(own, gateway netip.Addr) netip.Addr) *ftpSite {
+// newFTPSite starts everything. The server tells an address in answers to
+// PASV: its own, or the gateway's.
+func newFTPSite(t *testing.T, tellGateway bool) *ftpSite {
 	t.Helper()
 	needs(t, "vsftpd", "curl", "lftp")
 	f := &ftpSite{}
 	f.scene = newSceneWith(t, func(l *lab.Lab) options {
-		o, err := f.build(l, told)
-		if err != nil {
+		told := inside
+		if tellGateway {
+			told = l.Site.Addrs()[0].String()
+		}
+		var err error
+		f.server, err = behind(l, l.Site, "server")
+		if err = errors.Join(err, l.SetZone(l.Zone()+ftpRecords(l.Site)), f.configure(l.Dir, told)); err != nil {
 			t.Fatal(err)
 		}
-		return o
-	})
-	f.serveFTP(net.JoinHostPort(f.server.Addrs()[0].String(), "21"))
-	return f
-}
-
-// build adds the server and its network to the scene, and what it takes to
-// reach it to the gateway.
-func (f *ftpSite) build(l *lab.Lab, told func(own, gateway netip.Addr) netip.Addr) (o options, err error) {
-	zone, uplinks := l.Zone()+ftpRecords(l.Site), l.Site.Addrs()
-	lan, err := l.Net.ISP("lan", 3, 0)
-	if err != nil {
-		return o, err
-	}
-	if f.server, err = l.Net.Host("server"); err != nil {
-		return o, err
-	}
-	for _, h := range []*testnet.Host{l.Site, f.server} {
-		if _, err := lan.Attach(h); err != nil {
-			return o, err
+		uplinks := strings.ReplaceAll(fmt.Sprintf("%q", l.Site.Addrs()), " ", ", ")
+		return options{
+			gateway: fmt.Sprintf(`[[service]]
+port = 21
+target = "%s:21"
+peers = ["*"]
+[egress]
+peers = [%q]
+allow = ["%s:%s"]
+[transport]
+local = %s
+[[intercept]]
+listen = "0.0.0.0:1234"
+`, inside, lab.LaptopName, inside, ftpPorts, uplinks),
+			socks: fmt.Sprintf("via = %q\nlisten = [\"127.0.0.1:1080\"]", lab.GatewayName),
 		}
-	}
-	own := f.server.Addrs()[0]
-	o.gateway = fmt.Sprintf("[[service]]\nport = 21\ntarget = \"%v:21\"\npeers = [\"*\"]\n[egress]\npeers = [%q]\nallow = [\"%v:%s\"]\n", own, lab.LaptopName, own, ftpPorts)
-	o.gateway += "[transport]\nlocal = " + strings.ReplaceAll(fmt.Sprintf("%q", uplinks), " ", ", ") + "\n"
-	o.socks = fmt.Sprintf("via = %q\nlisten = [\"127.0.0.1:1080\"]", lab.GatewayName)
-	return o, errors.Join(l.SetZone(zone), f.configure(l.Dir, told(own, uplinks[0])))
+	})
+	f.serveFTP(inside + ":21")
+	return f
 }
 
 // ftpRecords are the server's name and the reverse records of the gateway.
@@ -102,7 +98,7 @@ func ftpRecords(gateway *testnet.Host) string {
 }
 
 // configure writes the server's files.
-func (f *ftpSite) configure(dir string, told netip.Addr) error {
+func (f *ftpSite) configure(dir, told string) error {
 	root := filepath.Join(dir, "ftp")
 	if err := os.MkdirAll(filepath.Join(root, "in"), 0o755); err != nil {
 		return err
@@ -126,7 +122,9 @@ write_enable=YES
 anon_upload_enable=YES
 pasv_min_port=%s
 pasv_max_port=%s
-pasv_address=%v
+pasv_address=%s
+port_promiscuous=YES
+connect_from_port_20=NO
 seccomp_sandbox=NO
 isolate=NO
 isolate_network=NO
@@ -270,39 +268,98 @@ func (f *ftpSite) wantOneOfEach(data string) {
 // by the server's (PASV), and survives a provider as the control connection
 // does.
 func TestPassiveFTP(t *testing.T) {
-	gateway := func(_, gateway netip.Addr) netip.Addr { return gateway }
-	private := func(own, _ netip.Addr) netip.Addr { return own }
 	const url = "ftp://" + ftpName
-	curl := func(more ...string) []string {
-		return append([]string{"-q", "-sS", "--socks5-hostname", "127.0.0.1:1080"}, more...)
-	}
 	for _, test := range []struct {
-		what string
-		told func(own, gateway netip.Addr) netip.Addr
-		run  func(*ftpSite)
-		data func(f *ftpSite) string // the host that the data connection is asked for
+		what        string
+		tellGateway bool
+		run         func(*ftpSite)
+		data        func(f *ftpSite) string // the host that the data connection is asked for
 	}{
-		{"curl, EPSV", private, func(f *ftpSite) { f.download("curl", curl(url+"/file")...) }, serverName},
-		{"curl, upload", private, func(f *ftpSite) { f.upload("curl", curl("-T", "-", url+"/in/file")...) }, serverName},
-		{"curl, PASV with the gateway's address", gateway, func(f *ftpSite) {
+		{"curl, EPSV", false, func(f *ftpSite) { f.download("curl", curl(url+"/file")...) }, serverName},
+		{"curl, upload", false, func(f *ftpSite) { f.upload("curl", curl("-T", "-", url+"/in/file")...) }, serverName},
+		{"curl, PASV with the gateway's address", true, func(f *ftpSite) {
 			f.download("curl", curl("--disable-epsv", "--no-ftp-skip-pasv-ip", url+"/file")...)
 		}, gatewayAddr},
-		{"curl, PASV with the server's address", private, func(f *ftpSite) {
+		{"curl, PASV with the server's address", false, func(f *ftpSite) {
 			f.download("curl", curl("--disable-epsv", "--no-ftp-skip-pasv-ip", url+"/file")...)
 		}, serverAddr},
-		{"lftp, PASV", gateway, func(f *ftpSite) {
+		{"lftp, PASV", true, func(f *ftpSite) {
 			f.download("lftp", "--norc", "-c", "set ftp:proxy http://127.0.0.1:1080; set ftp:use-hftp no; set net:max-retries 1; set cmd:fail-exit yes; open "+url+"; cat file")
 		}, gatewayAddr},
 	} {
 		t.Run(test.what, func(t *testing.T) {
 			t.Parallel()
-			f := newFTPSite(t, test.told)
+			f := newFTPSite(t, test.tellGateway)
 			test.run(f)
 			f.wantOneOfEach(test.data(f))
 		})
 	}
 }
 
+// curl's arguments, with the proxy.
+func curl(more ...string) []string {
+	return append([]string{"-q", "-sS", "--socks5-hostname", "127.0.0.1:1080"}, more...)
+}
+
 func serverName(*ftpSite) string    { return ftpName }
-func serverAddr(f *ftpSite) string  { return f.server.Addrs()[0].String() }
+func serverAddr(*ftpSite) string    { return inside }
 func gatewayAddr(f *ftpSite) string { return f.Site.Addrs()[0].String() }
+
+// Active FTP: the server connects to the client's address. The site's packet
+// filter hands that to its gateway, which finds the laptop's name; a gateway on
+// the laptop lets it in to the few ports that its operator has named.
+func TestActiveFTP(t *testing.T) {
+	t.Parallel()
+	needs(t, "nft")
+	f := newFTPSite(t, false)
+	own := f.Laptop.Addrs()[0]
+	f.must(f.SetZone(f.Zone() + ftpRecords(f.Site) + reverse(f.Laptop, lab.LaptopName) + nearRecord))
+	near := f.startNear(fmt.Sprintf("[[service]]\nport = 9\ntarget = \"%v:9\"\npeers = [%q]\n[egress]\npeers = [%q]\nallow = [\"%v:50000-50009\"]\n",
+		own, lab.GatewayName, lab.GatewayName, own))
+	f.redirect(f.Site, "1024-65535")
+	f.download("curl", curl("--disable-eprt", "--ftp-port", fmt.Sprintf("%v:50000-50009", own), "ftp://"+ftpName+"/file")...)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	f.must(near.Await(ctx, "stream finished", 1))
+	if l := near.Lines("stream finished")[0]; l["peer"] != lab.GatewayName || l["error"] != nil {
+		t.Errorf("the data connection: %v", l)
+	}
+	if len(f.gw.Failovers())+len(near.Failovers()) == 0 {
+		t.Error("no failover: the cut came too late")
+	}
+}
+
+// A port that no service has is reached at a service's server by those whom
+// egress lets reach that server, and the service by the gateway's address.
+func TestPortsOfServers(t *testing.T) {
+	for _, test := range []struct {
+		peer string
+		want error
+	}{{lab.LaptopName, nil}, {"other.example.net", lab.SocksError(2)}} {
+		t.Run(test.peer, func(t *testing.T) {
+			t.Parallel()
+			s := newSceneWith(t, func(l *lab.Lab) options {
+				own := l.Site.Addrs()[0]
+				return options{
+					gateway: fmt.Sprintf("[[service]]\nport = 70\ntarget = \"%v:7\"\npeers = [\"*\"]\n[egress]\npeers = [%q]\nallow = [\"%v:7\"]\n", own, test.peer, own),
+					socks:   fmt.Sprintf("via = %q\nlisten = [\"127.0.0.1:1080\"]", lab.GatewayName),
+				}
+			})
+			own := s.Site.Addrs()[0].String()
+			s.echoAt(own + ":7")
+			for _, want := range []struct {
+				host string
+				port int
+				err  error
+			}{{lab.SiteName, 7, test.want}, {lab.SiteName, 8, lab.SocksError(2)}, {lab.SiteName, 70, nil}, {own, 70, nil}} {
+				c, err := s.DialSocks(want.host, want.port)
+				if err != want.err {
+					t.Errorf("%s:%d: %v, want %v", want.host, want.port, err, want.err)
+				}
+				if err == nil {
+					s.wantEcho(c)
+				}
+			}
+		})
+	}
+}

@@ -2,67 +2,96 @@ package e2e
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 
 	"github.com/sctpmh/mh/internal/lab"
 	"github.com/sctpmh/mh/internal/testnet"
 )
 
+// The network of a host behind another one.
+const (
+	inside       = "192.168.7.2" // the host
+	insideRouter = "192.168.7.1"
+)
+
 // behind adds a host that reaches everything through another one, over a
 // network of the two.
-func (s *scene) behind(router *testnet.Host, name string) *testnet.Host {
-	s.t.Helper()
-	h, err := s.Net.Host(name)
-	s.must(err)
+func behind(l *lab.Lab, router *testnet.Host, name string) (*testnet.Host, error) {
+	h, err := l.Net.Host(name)
+	if err != nil {
+		return nil, err
+	}
 	var ns netns.NsHandle
-	s.must(h.Do(func() error { ns, err = netns.Get(); return err }))
+	if err := h.Do(func() error { ns, err = netns.Get(); return err }); err != nil {
+		return nil, err
+	}
 	defer ns.Close()
-	s.must(router.Do(func() error {
+	err = router.Do(func() error {
 		veth := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "inside"}, PeerName: "outside", PeerNamespace: netlink.NsFd(int(ns))}
 		if err := netlink.LinkAdd(veth); err != nil {
 			return err
 		}
-		return address("inside", "192.168.7.1/24")
-	}))
-	s.must(h.Do(func() error {
-		if err := address("outside", "192.168.7.2/24"); err != nil {
+		return address("inside", insideRouter+"/24", "fd00:7::1/64")
+	})
+	if err != nil {
+		return nil, err
+	}
+	return h, h.Do(func() error {
+		if err := address("outside", inside+"/24", "fd00:7::2/64"); err != nil {
 			return err
 		}
-		return netlink.RouteAdd(&netlink.Route{Gw: net.IPv4(192, 168, 7, 1)})
-	}))
-	return h
+		return errors.Join(
+			netlink.RouteAdd(&netlink.Route{Gw: net.ParseIP(insideRouter)}),
+			netlink.RouteAdd(&netlink.Route{Gw: net.ParseIP("fd00:7::1")}),
+		)
+	})
 }
 
-// address brings a device of this host up with an address.
-func address(device, prefix string) error {
+// address brings a device of this host up with addresses.
+func address(device string, prefixes ...string) error {
 	l, err := netlink.LinkByName(device)
 	if err != nil {
 		return err
 	}
-	a, err := netlink.ParseAddr(prefix)
-	if err != nil {
-		return err
-	}
-	if err := netlink.AddrAdd(l, a); err != nil {
-		return err
+	for _, p := range prefixes {
+		a, err := netlink.ParseAddr(p)
+		if err != nil {
+			return err
+		}
+		a.Flags = unix.IFA_F_NODAD
+		if err := netlink.AddrAdd(l, a); err != nil {
+			return err
+		}
 	}
 	return netlink.LinkSetUp(l)
 }
 
-// filter loads rules into a host's packet filter.
-func (s *scene) filter(h *testnet.Host, rules string) {
+// redirect has the packet filter of a host hand TCP connections from inside to
+// some ports over to port 1234.
+func (s *scene) redirect(h *testnet.Host, ports string) {
 	s.t.Helper()
 	var complaint bytes.Buffer
 	cmd := exec.Command("nft", "-f", "-")
-	cmd.Stdin, cmd.Stderr = strings.NewReader(rules), &complaint
+	cmd.Stdin, cmd.Stderr = strings.NewReader(fmt.Sprintf(`table inet nat {
+  chain prerouting {
+    type nat hook prerouting priority dstnat
+    iifname "inside" tcp dport { %s } redirect to :1234
+  }
+}
+`, ports)), &complaint
 	s.must(h.Start(cmd))
 	if err := cmd.Wait(); err != nil {
 		s.t.Fatalf("nft: %v: %s", err, complaint.String())
@@ -79,6 +108,22 @@ func reverse(h *testnet.Host, name string) string {
 	return z.String()
 }
 
+// startNear starts a gateway on the laptop beside mh-socks, as a host of its
+// own with a record for its port.
+func (s *scene) startNear(more string) *lab.Proc {
+	s.t.Helper()
+	uplinks := strings.ReplaceAll(fmt.Sprintf("%q", s.Laptop.Addrs()), " ", ", ")
+	file, err := s.Config("near.toml", lab.LaptopName, "[transport]\nudp-port = 9900\nlocal = "+uplinks+"\n"+more)
+	s.must(err)
+	near, err := s.Start(s.Laptop, "mh-gw", "-c", file)
+	s.must(err)
+	s.must(near.AwaitReady())
+	return near
+}
+
+// nearRecord is the capability record of the gateway on the laptop.
+const nearRecord = "_mhsctp." + lab.LaptopName + ". 60 IN SVCB 1 " + lab.LaptopName + ". port=9900 key65280=\"\\001\\001\"\n"
+
 // A legacy client that has never heard of names connects to an address; the
 // packet filter of its gateway hands the connection over, and it survives a
 // provider. What does not speak mh is reached as before.
@@ -87,47 +132,50 @@ func TestIntercept(t *testing.T) {
 	needs(t, "nft")
 	s := newScene(t, nil)
 	legacy := s.Site.Addrs()[2] // its reverse record leads nowhere
-	s.must(s.SetZone(strings.ReplaceAll(s.Zone()+reverse(s.Site, lab.GatewayName), "2.2.2.10.in-addr.arpa.", "unused.") +
-		"_mhsctp." + lab.LaptopName + ". 60 IN SVCB 1 " + lab.LaptopName + ". port=9900 key65280=\"\\001\\001\"\n"))
+	records := strings.ReplaceAll(reverse(s.Site, lab.GatewayName), "2.2.2.10.in-addr.arpa.", "unused.")
+	s.must(s.SetZone(s.Zone() + records + nearRecord))
 	s.echoAt(net.JoinHostPort(legacy.String(), "7"))
-	pc := s.behind(s.Laptop, "pc")
-	uplinks := strings.ReplaceAll(fmt.Sprintf("%q", s.Laptop.Addrs()), " ", ", ")
-	file, err := s.Config("near.toml", lab.LaptopName, "[transport]\nudp-port = 9900\nlocal = "+uplinks+"\n[[intercept]]\nlisten = \"0.0.0.0:1234\"\nmode = \"redirect\"")
+	pc, err := behind(s.Lab, s.Laptop, "pc")
 	s.must(err)
-	near, err := s.Start(s.Laptop, "mh-gw", "-c", file)
-	s.must(err)
-	s.must(near.AwaitReady())
-	s.filter(s.Laptop, "table ip nat {\n chain prerouting {\n type nat hook prerouting priority dstnat\n iifname inside tcp dport { 7, 80 } redirect to :1234\n }\n}\n")
-
-	c, err := pc.Dial("tcp", net.JoinHostPort(legacy.String(), "7"))
-	s.must(err)
-	s.wantEcho(c.(*net.TCPConn))
-
+	near := s.startNear("[[intercept]]\nlisten = \"[::]:1234\"\nmode = \"redirect\"")
+	s.redirect(s.Laptop, "7, 80")
+	want := ""
+	reach := func(addr netip.Addr, port, transport string, use func(*net.TCPConn)) {
+		t.Helper()
+		to := net.JoinHostPort(addr.String(), port)
+		c, err := pc.Dial("tcp", to)
+		s.must(err)
+		use(c.(*net.TCPConn))
+		want += fmt.Sprintf("%s %s <nil>\n", to, transport)
+	}
+	reach(legacy, "7", "tcp", s.wantEcho)
+	reach(s.Site.Addrs()[1], "80", "mh", func(c *net.TCPConn) { s.must(exchange(c, 1000, 1000, new(meter))) })
 	var progress meter
 	cut := when(t, &progress, 2<<20, func() {
 		if err := s.ISP[0].Cut(); err != nil {
 			t.Error(err)
 		}
 	})
-	c, err = pc.Dial("tcp", net.JoinHostPort(s.Site.Addrs()[0].String(), "80"))
-	s.must(err)
-	s.must(exchange(c.(*net.TCPConn), 4<<20, 8<<20, &progress))
+	reach(s.Site.Addrs()[0], "80", "mh", func(c *net.TCPConn) { s.must(exchange(c, 4<<20, 8<<20, &progress)) })
 	<-cut
 
 	// Who comes to the door by itself is not taken on to itself without end.
-	if c, err = pc.Dial("tcp", "192.168.7.1:1234"); err == nil {
+	c, err := pc.Dial("tcp", insideRouter+":1234")
+	if err == nil {
 		_, err = c.Read(make([]byte, 1))
 		c.Close()
 	}
 	if err == nil {
 		t.Error("a connection that nobody redirected is taken")
 	}
-	s.must(near.Await(t.Context(), "stream finished", 2))
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	s.must(near.Await(ctx, "stream finished", 3))
 	got := ""
 	for _, l := range near.Lines("stream finished") {
 		got += fmt.Sprintln(l["target"], l["transport"], l["error"])
 	}
-	if want := fmt.Sprintf("%v:7 tcp <nil>\n%v:80 mh <nil>\n", legacy, s.Site.Addrs()[0]); got != want {
+	if got != want {
 		t.Errorf("near logged\n%swant\n%s", got, want)
 	}
 }
