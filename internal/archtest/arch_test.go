@@ -50,6 +50,7 @@ var layers = map[string][]string{
 	"internal/doctor":           {"internal/config", "noid"},
 	"internal/failbench":        {"internal/testnet", "sctpmh"},
 	"internal/workload":         nil,
+	"internal/cuttest":          {"internal/lab", "internal/testnet", "internal/workload", "sctpmh", "tcpemu"},
 	"interop":                   {"interop/pattern", "interop/usrsctp", "interop/vm", "internal/testnet", "sctpmh", "tcpemu"},
 	"interop/linuxpeer":         {"interop/pattern"},
 	"interop/pattern":           nil,

@@ -11,7 +11,7 @@ import (
 )
 
 // cancels is how often each kind of request is cancelled.
-const cancels = 10
+const cancels = 5
 
 // cancelSite is a site whose answers never end. What its handlers see goes
 // through channels.

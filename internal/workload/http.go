@@ -13,10 +13,11 @@ import (
 	"time"
 )
 
-// HTTP is HTTP/1.1 in clear: what both versions have, and what needs the
-// connection itself.
-func HTTP(t *testing.T, open Open) {
-	both(t, plain(open))
+// HTTP is what both versions have, over HTTP/1.1 in clear.
+func HTTP(t *testing.T, open Open) { both(t, plain(open)) }
+
+// HTTPConn is what HTTP/1.1 does with the connection itself.
+func HTTPConn(t *testing.T, open Open) {
 	t.Run("upgrade", func(t *testing.T) { upgrade(t, plain(open)) })
 	t.Run("hijack and half-close", func(t *testing.T) { hijack(t, open) })
 	t.Run("end of the connection is end of the body", func(t *testing.T) { closeDelimited(t, open) })
@@ -27,7 +28,7 @@ func HTTP(t *testing.T, open Open) {
 	t.Run("connections outlive their listener", func(t *testing.T) { outlive(t, open) })
 }
 
-// HTTP2 is HTTP/2 over TLS.
+// HTTP2 is the same as HTTP over HTTP/2, with TLS.
 func HTTP2(t *testing.T, open Open) { both(t, secure(open)) }
 
 // both is what both versions have.

@@ -35,7 +35,9 @@ type Net struct {
 type Open func(t *testing.T) Net
 
 // All is every workload, by name.
-var All = map[string]func(*testing.T, Open){"HTTP": HTTP, "HTTP2": HTTP2, "TLS": TLS, "RPC": RPC, "SSH": SSH}
+var All = map[string]func(*testing.T, Open){
+	"HTTP": HTTP, "HTTPConn": HTTPConn, "HTTP2": HTTP2, "TLS": TLS, "RPC": RPC, "SSH": SSH,
+}
 
 // Address is what the workloads dial.
 const Address = "server.example:80"
