@@ -56,9 +56,7 @@ type Conn struct {
 func newConn(s *session, sid uint16, epoch uint32, credit uint64, window int) *Conn {
 	c := &Conn{
 		s: s, sid: sid, epoch: epoch, since: time.Now(),
-		answered: make(chan struct{}), rdeadline: newDeadline(), wdeadline: newDeadline(),
-		writing: make(chan struct{}, 1),
-		window:  window,
+		answered: make(chan struct{}), writing: make(chan struct{}, 1), window: window,
 	}
 	c.recv.limit = uint64(window)
 	c.send.limit = credit

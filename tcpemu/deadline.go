@@ -6,14 +6,13 @@ import (
 )
 
 // A deadline is a point in time that waiters can wait for and that can be
-// moved while they do, as net.Conn promises.
+// moved while they do, as net.Conn promises. The zero deadline is none; most
+// connections never have another, and it costs them nothing.
 type deadline struct {
 	mu     sync.Mutex // leaf
 	timer  *time.Timer
-	passed chan struct{} // closed once it has passed
+	passed chan struct{} // closed once it has passed; nil: none was ever set
 }
-
-func newDeadline() deadline { return deadline{passed: make(chan struct{})} }
 
 // set moves the deadline; the zero Time means none.
 func (d *deadline) set(t time.Time) {
@@ -29,6 +28,9 @@ func (d *deadline) set(t time.Time) {
 	if t.IsZero() {
 		return
 	}
+	if d.passed == nil {
+		d.passed = make(chan struct{})
+	}
 	if wait := time.Until(t); wait > 0 {
 		passed := d.passed
 		d.timer = time.AfterFunc(wait, func() { close(passed) })
@@ -37,7 +39,8 @@ func (d *deadline) set(t time.Time) {
 	close(d.passed)
 }
 
-// wait returns a channel that is closed when the deadline passes.
+// wait returns a channel that is closed when the deadline passes. Who waits for
+// it has to wait for setDeadline too, which makes a channel when there was none.
 func (d *deadline) wait() <-chan struct{} {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -71,7 +74,11 @@ func (c *Conn) SetReadDeadline(t time.Time) error { return c.setDeadline(&c.rdea
 func (c *Conn) SetWriteDeadline(t time.Time) error { return c.setDeadline(&c.wdeadline, t) }
 
 func (c *Conn) setDeadline(d *deadline, t time.Time) error {
-	return c.set(func() { d.set(t) })
+	return c.set(func() {
+		d.set(t)
+		c.recv.changed.Notify()
+		c.send.changed.Notify()
+	})
 }
 
 func isClosed(c <-chan struct{}) bool {

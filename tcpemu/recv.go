@@ -104,8 +104,8 @@ func (c *Conn) readSome(b []byte, stop bool) (n int, urgent bool, err error) {
 // some. For want zero it does not wait.
 func (c *Conn) await(want int, take func(*recvHalf)) error {
 	for {
-		passed := c.rdeadline.wait()
 		c.mu.Lock()
+		passed := c.rdeadline.wait()
 		r := &c.recv
 		var err error
 		switch {

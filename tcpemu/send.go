@@ -109,8 +109,8 @@ func (c *Conn) writeError(passed bool) error {
 // n octets needs.
 func (c *Conn) reserve(n int) (int, error) {
 	for {
-		passed := c.wdeadline.wait()
 		c.mu.Lock()
+		passed := c.wdeadline.wait()
 		s := &c.send
 		if err := c.writeError(isClosed(passed)); err != nil || n == 0 {
 			c.mu.Unlock()
@@ -160,25 +160,24 @@ func (c *Conn) sendMessage(m sctpmh.Message, n int) error {
 // sendSlowly waits for room in the association's buffer.
 func (c *Conn) sendSlowly(m sctpmh.Message) error {
 	ctx, cancel := context.WithCancelCause(context.Background())
-	passed := c.wdeadline.wait()
 	stopped := make(chan struct{})
 	go func() { // ends when the message was taken or cannot be
 		defer close(stopped)
 		for {
 			c.mu.Lock()
-			over, changed := c.send.closing, c.send.changed.Wait()
+			over, changed, passed := c.send.closing, c.send.changed.Wait(), c.wdeadline.wait()
 			c.mu.Unlock()
-			if over {
+			switch {
+			case over:
 				cancel(net.ErrClosed)
+				return
+			case isClosed(passed):
+				cancel(os.ErrDeadlineExceeded)
 				return
 			}
 			select {
 			case <-changed:
 			case <-passed:
-				if passed = c.wdeadline.wait(); isClosed(passed) {
-					cancel(os.ErrDeadlineExceeded)
-					return
-				}
 			case <-ctx.Done():
 				return
 			}
