@@ -63,9 +63,10 @@ type Dialer struct {
 	// same host and name as the dialer. Nil: both are refused.
 	Listener *Listener
 
-	own     pool // without Listener
-	closed  bool // guarded by the pool's mu
-	running sync.WaitGroup
+	own     pool               // without Listener
+	life    context.Context    // until Close, nil before the first dial; the pool's mu guards these two
+	end     context.CancelFunc //
+	running sync.WaitGroup     // a follow for each association, and those of Close
 }
 
 // MaxHops is how many gateways a connection may pass.

@@ -127,10 +127,13 @@ func (l *Listener) verify(s *session, hello frame) {
 // take puts a connection before those who accept.
 func (l *Listener) take(o *Open) error {
 	if l.open.Err() != nil {
-		return fmt.Errorf("no more connections are accepted: %w", syscall.ECONNREFUSED)
+		return errAway
 	}
 	select {
 	case l.opens <- o:
+		if l.open.Err() != nil {
+			l.refuseOpens() // Close may have done so already
+		}
 		return nil
 	default:
 		return fmt.Errorf("%d connections wait to be accepted: %w", maxUnaccepted, syscall.EAGAIN)
@@ -188,9 +191,9 @@ func (l *Listener) Shutdown(ctx context.Context) error {
 func (l *Listener) Close() error {
 	l.once.Do(func() {
 		l.shut()
-		l.refused.Go(l.refuseOpens)  // these end with the sessions
-		l.refused.Go(l.refuseAssocs) //
-		l.refused.Go(func() {        // so does this
+		l.refuseOpens()
+		l.refused.Go(l.refuseAssocs) // these end with the sessions
+		l.refused.Go(func() {        //
 			l.running.Wait()
 			l.cut()
 		})
@@ -204,7 +207,7 @@ func (l *Listener) refuseOpens() {
 		select {
 		case o := <-l.opens:
 			o.Reject(CodeAway, "")
-		case <-l.live.Done():
+		default:
 			return
 		}
 	}

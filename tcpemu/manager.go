@@ -66,7 +66,7 @@ type pool struct {
 func (p *pool) join(d *Dialer, host *Endpoint) (m *member, fresh bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if d.closed {
+	if d.alive().Err() != nil {
 		return nil, false, net.ErrClosed
 	}
 	m = &member{by: d, key: d.keyOf(host), host: *host, ready: make(chan struct{}), left: make(chan struct{})}
@@ -84,7 +84,16 @@ func (p *pool) join(d *Dialer, host *Endpoint) (m *member, fresh bool, err error
 		p.made = make(map[*member]struct{})
 	}
 	p.made[m] = struct{}{}
+	d.running.Go(func() { p.follow(m) }) // ends with the association
 	return m, true, nil
+}
+
+// alive ends with Close. The pool's mu is held.
+func (d *Dialer) alive() context.Context {
+	if d.life == nil {
+		d.life, d.end = context.WithCancel(context.Background())
+	}
+	return d.life
 }
 
 // leave has further dials use another member. One that a dialer made drains
@@ -182,6 +191,7 @@ func (p *pool) dismiss(s *session) {
 // make an association with us from some UDP port of his own and claim the
 // host's name, to which his address does belong; what is dialled would go to
 // him. So it has to come from where a dial would go, the UDP port included.
+// Without UDP, who made it cannot be told from others, and it is not used.
 func (p *pool) peerMade(k key, host *Endpoint, but *member) (best *member) {
 	p.mu.Lock()
 	all := slices.Clone(p.accepted)
@@ -304,7 +314,7 @@ func isContext(err error) bool {
 func (d *Dialer) reuse(host *Endpoint, tried *member) *member {
 	k, p := d.keyOf(host), d.pool()
 	p.mu.Lock()
-	own := len(p.groups[k]) > 0 || d.closed
+	own := len(p.groups[k]) > 0 || d.alive().Err() != nil
 	p.mu.Unlock()
 	if own || k == (key{}) || d.Policy != Shared {
 		return nil
@@ -312,12 +322,16 @@ func (d *Dialer) reuse(host *Endpoint, tried *member) *member {
 	return p.peerMade(k, host, tried)
 }
 
-// make makes a member's association.
+// make makes a member's association, unless Close comes first.
 func (d *Dialer) make(ctx context.Context, m *member) {
-	p := d.pool()
-	d.running.Go(func() { p.follow(m) }) // ends with the association
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(d.life, cancel)()
 	if m.session, m.err = d.connect(ctx, m); m.err != nil {
-		p.remove(m)
+		if d.life.Err() != nil {
+			m.err = net.ErrClosed
+		}
+		d.pool().remove(m)
 	}
 	close(m.ready)
 }
@@ -363,7 +377,8 @@ func (d *Dialer) Close(ctx context.Context) error {
 	p := d.pool()
 	var all []*member
 	p.mu.Lock()
-	d.closed = true
+	d.alive()
+	d.end()
 	for m := range p.made {
 		if m.by == d {
 			all = append(all, m)

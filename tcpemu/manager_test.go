@@ -231,6 +231,61 @@ func TestShutdownDrains(t *testing.T) {
 	})
 }
 
+// A peer whose listener shuts down before anybody accepted tells so, and the
+// dial is over: there is nobody else.
+func TestShutdownRefusesWhatNobodyAccepted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		a, h := w.addParty(w.addHost(1), "a.example"), w.addHost(1)
+		e := listenOnHost(t, h.Host, h.addrs)
+		w.register("b.example", e)
+		l, err := Listen(e, nil) // nobody accepts
+		must(t, err)
+		end := make(chan error, 1)
+		go func() { // ends with the refusal
+			_, err := a.d.DialContext(t.Context(), "mh", "b.example:7")
+			end <- err
+		}()
+		synctest.Wait()
+		for len(l.opens) == 0 {
+			<-time.After(lan.Delay)
+		}
+		must(t, l.Shutdown(t.Context()))
+		if err := <-end; err == nil {
+			t.Error("connected to nobody")
+		}
+	})
+}
+
+// Close ends a dial that is under way.
+func TestDialerCloseEndsDials(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		h := w.addHost(1)
+		a, b := w.addParty(w.addHost(1), "a.example"), w.addParty(h, "b.example")
+		w.register("b.example", b.endpoint)
+		h.isolate(w, true)
+		ends := make(chan error, 2)
+		for range cap(ends) { // one makes the association, one waits for it
+			go func() { // ends with Close
+				_, err := a.d.DialContext(context.Background(), "mh", "b.example:7")
+				ends <- err
+			}()
+		}
+		synctest.Wait()
+		began := time.Now()
+		must(t, a.d.Close(context.Background()))
+		for range cap(ends) {
+			wantIs(t, "dial", <-ends, net.ErrClosed)
+		}
+		if d := time.Since(began); d > time.Second {
+			t.Errorf("Close waited %v for a dial", d)
+		}
+		_, err := a.d.DialContext(context.Background(), "mh", "b.example:7")
+		wantIs(t, "dial after Close", err, net.ErrClosed)
+	})
+}
+
 // With Isolate each connection has an association, which ends with it.
 func TestIsolate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
