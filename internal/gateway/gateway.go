@@ -45,6 +45,7 @@ func Run(ctx context.Context, cfg *config.Gateway, h *daemon.Host) error {
 	if err != nil {
 		return err
 	}
+	g.dialer.Listener = l
 	var wg sync.WaitGroup
 	wg.Go(func() { g.accept(ctx, l) }) // ends with ctx
 	for _, d := range doors {
@@ -55,6 +56,7 @@ func Run(ctx context.Context, cfg *config.Gateway, h *daemon.Host) error {
 	for _, d := range doors {
 		d.Close()
 	}
+	l.Close() // peers open no more, or elsewhere
 	g.streams.Drain(cfg.Limits.Drain.D())
 	closeCtx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
