@@ -95,7 +95,8 @@ func (b *outbox) add(m Message) (ok, wake bool, err error) {
 	}
 	wake = f == nil || b.octets == 0
 	if f == nil {
-		f = &flow{id: m.flow()}
+		f = flows.Get().(*flow)
+		f.id = m.flow()
 		b.flows[f.id] = f
 		b.fresh.push(f)
 	}
@@ -154,9 +155,18 @@ func (b *outbox) turn(full bool) *flow {
 			return f
 		}
 		delete(b.flows, f.id)
+		if cap(f.messages) <= smallFlow {
+			flows.Put(f)
+		}
 	}
 	return nil
 }
+
+// flows are those of streams that wait for nothing: one that sends a message now
+// and then needs one for each. What grew is not kept.
+var flows = sync.Pool{New: func() any { return new(flow) }}
+
+const smallFlow = 16
 
 // take removes the message whose turn it is, and waits for one.
 func (b *outbox) take(ctx context.Context) (Message, error) {

@@ -235,3 +235,19 @@ func TestPutWaitsForItsOwnStream(t *testing.T) {
 		}
 	})
 }
+
+// BenchmarkOutboxEcho is a stream that sends a message now and then, beside bulk.
+func BenchmarkOutboxEcho(b *testing.B) {
+	q := newOutbox(unsentLimit)
+	bulk, echo := Message{Stream: 1, Data: make([]byte, 1200)}, Message{Stream: 2, Data: make([]byte, 1)}
+	b.ReportAllocs()
+	for b.Loop() {
+		for ok := true; ok; {
+			ok, _, _ = q.tryPut(bulk)
+		}
+		_, _, _ = q.tryPut(echo)
+		for range 4 {
+			_, _, _ = q.tryTake(false)
+		}
+	}
+}
