@@ -30,11 +30,16 @@ func TestAppsWhilePathsAreCut(t *testing.T) {
 	wg.Wait()
 }
 
-// cutApps runs a workload, again and again, until enough has been cut.
+// cutApps runs a workload, again and again, until enough has been cut and some
+// of it was in use.
 func cutApps(t *testing.T, load func(*testing.T, workload.Open)) {
 	w := newWorld(t)
 	c := w.cutAtRandom(t, *seed)
-	for round := 1; round == 1 || c.done.Load() < *cuts && !t.Failed(); round++ {
+	enough := func() bool {
+		n, _ := w.failovers()
+		return c.done.Load() >= *cuts && n > 0 || c.done.Load() >= 10**cuts
+	}
+	for round := 1; round == 1 || !enough() && !t.Failed(); round++ {
 		t.Run(fmt.Sprint("round ", round), func(t *testing.T) { load(t, w.open) })
 	}
 	c.stop()

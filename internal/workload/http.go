@@ -22,7 +22,7 @@ func HTTPConn(t *testing.T, open Open) {
 	t.Run("hijack and half-close", func(t *testing.T) { hijack(t, open) })
 	t.Run("end of the connection is end of the body", func(t *testing.T) { closeDelimited(t, open) })
 	t.Run("a connection for each request", func(t *testing.T) { noKeepAlive(t, plain(open)) })
-	t.Run("idle connections are closed", func(t *testing.T) { idleTimeout(t, plain(open)) })
+	t.Run("idle connections are closed", func(t *testing.T) { idleTimeout(t, open) })
 	t.Run("silent clients are closed", func(t *testing.T) { headerTimeout(t, open) })
 	t.Run("cancelled in the dial", func(t *testing.T) { cancelDial(t, open) })
 	t.Run("connections outlive their listener", func(t *testing.T) { outlive(t, open) })
@@ -100,7 +100,7 @@ const trailer = "Content-Hash"
 // bodies is large bodies each way, with their length in front or chunked, and
 // a hash behind those.
 func bodies(t *testing.T, start starter) {
-	const size = 2 << 20
+	const size = 1 << 20
 	mux := http.NewServeMux()
 	mux.HandleFunc("PUT /", func(w http.ResponseWriter, r *http.Request) {
 		got, err := digestOf(r.Body)
@@ -292,9 +292,11 @@ func noKeepAlive(t *testing.T, start starter) {
 
 // idleTimeout is a server that closes connections over which nothing goes. The
 // client makes another when it needs one.
-func idleTimeout(t *testing.T, start starter) {
-	s := start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "hello") }))
+func idleTimeout(t *testing.T, open Open) {
+	n := open(t)
+	s := newSite(t, n, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "hello") }))
 	s.server.IdleTimeout = 20 * time.Millisecond
+	s.serve(func() error { return s.server.Serve(n.Listener) })
 	for range 3 {
 		if got := s.text(s.request("GET", "/", nil)); got != "hello" {
 			t.Errorf("answer %q", got)

@@ -85,7 +85,7 @@ func tlsMutual(t *testing.T, open Open) {
 
 // tlsBulk has both ends send at once.
 func tlsBulk(t *testing.T, open Open) {
-	const size = 2 << 20
+	const size = 1 << 20
 	client, server := newTLSNet(t, open).pair()
 	var wg sync.WaitGroup
 	for i, c := range []*tls.Conn{client, server} {
@@ -104,7 +104,7 @@ func tlsBulk(t *testing.T, open Open) {
 
 // tlsHalfClose has the server answer when the client has ended its direction.
 func tlsHalfClose(t *testing.T, open Open) {
-	const size = 256 << 10
+	const size = 128 << 10
 	n := newTLSNet(t, open)
 	for range 5 {
 		client, server := n.pair()

@@ -40,6 +40,7 @@ func readFrame(r io.Reader) ([]byte, error) {
 // upgrade changes a connection to another protocol, as WebSocket does: frames
 // that come back, first one at a time, then many on their way at once.
 func upgrade(t *testing.T, start starter) {
+	const frames = 100
 	ended := make(chan error, 1)
 	s := start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ended <- echoFrames(w)
@@ -67,21 +68,21 @@ func upgrade(t *testing.T, start starter) {
 		}
 		return err == nil
 	}
-	for i := range 100 {
+	for i := range 50 {
 		if err := writeFrame(c, frame(i)); err != nil || !want(i) {
 			t.Fatalf("frame %d: %v", i, err)
 		}
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() { // ends when all are written
-		for i := range 200 {
+		for i := range frames {
 			if err := writeFrame(c, frame(i)); err != nil {
 				t.Errorf("frame %d: %v", i, err)
 				return
 			}
 		}
 	})
-	for i := 0; i < 200 && want(i); i++ {
+	for i := 0; i < frames && want(i); i++ {
 	}
 	c.Close()
 	wg.Wait()
@@ -114,7 +115,7 @@ func echoFrames(w http.ResponseWriter) error {
 // its request is not lost, its end of direction is seen, and the answer still
 // reaches it.
 func hijack(t *testing.T, open Open) {
-	const size = 256 << 10
+	const size = 128 << 10
 	n := open(t)
 	s := newSite(t, n, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, buf, err := http.NewResponseController(w).Hijack()
