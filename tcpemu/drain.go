@@ -1,6 +1,9 @@
 package tcpemu
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // goAway stops new connections, of either side; those that there are go on. An
 // OPEN that was under way by then is answered by OPEN_FAIL with CodeAway.
@@ -26,6 +29,20 @@ func (s *session) usable() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.err == nil && !s.away
+}
+
+// unusedLimit is for how long an association is kept without a connection: far
+// longer than a user of HTTP pauses, and each one costs memory and heartbeats.
+const unusedLimit = 10 * time.Minute
+
+// unused returns for how long there has been no connection.
+func (s *session) unused() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.conns) > 0 {
+		return 0
+	}
+	return time.Since(s.used)
 }
 
 // idle waits until no connection is left and what they queued last, such as

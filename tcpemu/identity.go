@@ -31,6 +31,9 @@ func (i Identity) covers(o Identity) bool {
 		slices.Index(channels, i.Channel) >= slices.Index(channels, o.Channel)
 }
 
+// Identity waits until it is known who the other end is.
+func (c *Conn) Identity(ctx context.Context) (Identity, error) { return c.s.identity.wait(ctx) }
+
 // identity is an Identity that becomes known later.
 type identity struct {
 	known chan struct{}

@@ -50,12 +50,12 @@ func (n *numbers) check(conns map[uint16]*Conn) error {
 		}
 	}
 	for _, sid := range n.free {
-		if !n.ours(sid) || sid >= n.next || conns[sid] != nil || seen[sid] {
+		if !n.ours(sid) || int(sid) >= n.next || conns[sid] != nil || seen[sid] {
 			return fmt.Errorf("stream %d is among the free ones: %v", sid, n.free)
 		}
 		seen[sid] = true
 	}
-	if first := 2 - int(n.next%2); int(n.next)-first != 2*(taken+len(n.free)) {
+	if first := 2 - n.next%2; n.next-first != 2*(taken+len(n.free)) {
 		return fmt.Errorf("of the streams before %d, %d are in use and %d free", n.next, taken, len(n.free))
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // key is what dials have in common that may share an association: the own
@@ -128,6 +129,8 @@ func (p *pool) follow(m *member) {
 	}
 	s := m.session
 	greeted := s.greeted
+	idle := time.NewTimer(unusedLimit)
+	defer idle.Stop()
 	for !isClosed(s.assoc.Done()) {
 		var moved <-chan struct{}
 		if m.by.Policy == Spread {
@@ -139,6 +142,12 @@ func (p *pool) follow(m *member) {
 			greeted = nil
 			p.merge()
 		case <-moved:
+		case <-idle.C:
+			rest := unusedLimit - s.unused()
+			if rest <= 0 {
+				p.leave(m)
+			}
+			idle.Reset(max(rest, 0))
 		case <-m.left:
 			s.close(context.Background())
 		case <-s.assoc.Done():

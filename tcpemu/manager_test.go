@@ -315,6 +315,32 @@ func TestIsolate(t *testing.T) {
 	})
 }
 
+// An association that nobody uses ends; one with a connection stays, however
+// quiet that is.
+func TestUnusedAssociationEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		a, b, c := w.addParty(w.addHost(1), "a.example"), w.addParty(w.addHost(1), "b.example"), w.addParty(w.addHost(1), "c.example")
+		w.register("b.example", b.endpoint)
+		w.register("c.example", c.endpoint)
+		quiet := a.dial("b.example")
+		over := a.dial("c.example")
+		must(t, over.Close())
+		began := time.Now()
+		<-over.s.assoc.Done()
+		if d := time.Since(began); d < unusedLimit || d > unusedLimit+time.Minute {
+			t.Errorf("an unused association ended after %v, want %v", d, unusedLimit)
+		}
+		if err := over.s.assoc.Err(); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("it ended by %v, want a graceful end", err)
+		}
+		a.ask(quiet)
+		if again := a.dial("c.example"); again.s == over.s {
+			t.Error("the association that ended is used")
+		}
+	})
+}
+
 // With Spread connections are spread over associations whose primary paths
 // have nothing in common, and as they are weighted.
 func TestSpread(t *testing.T) {

@@ -11,10 +11,10 @@ import "errors"
 //
 // The session's mutex guards it; only the session's read changes odd.
 type numbers struct {
-	dialled bool // set once
-	odd     bool // ours are the odd ones
-	won     bool // both dialled, and ours stayed odd
-	next    uint16
+	dialled bool     // set once
+	odd     bool     // ours are the odd ones
+	won     bool     // both dialled, and ours stayed odd
+	next    int      // the least one that was never used
 	free    []uint16 // ended ones
 	epoch   uint32   // of the latest use of any
 }
@@ -58,8 +58,8 @@ func (n *numbers) take(limit uint16) (sid uint16, epoch uint32, ok bool) {
 	case len(n.free) > 0:
 		sid = n.free[len(n.free)-1]
 		n.free = n.free[:len(n.free)-1]
-	case n.next < limit:
-		sid = n.next
+	case n.next < int(limit):
+		sid = uint16(n.next)
 		n.next += 2
 	default:
 		return 0, 0, false

@@ -223,6 +223,7 @@ func (s *session) forget(c *Conn) {
 		return
 	}
 	delete(s.conns, c.sid)
+	s.used = time.Now()
 	s.numbers.give(c.sid)
 	s.idling.Notify()
 }

@@ -19,7 +19,7 @@ const (
 	Spread
 
 	// Isolate gives each connection an association of its own, which ends with
-	// it: an observer cannot tell that two belong together.
+	// it. It shares no fate, no window and no verification tag with another.
 	Isolate
 )
 

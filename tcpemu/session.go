@@ -71,6 +71,7 @@ type session struct {
 	peer    frame      // its HELLO
 	hello   bool
 	conns   map[uint16]*Conn // by stream, until both directions have ended
+	used    time.Time        // when the latest of them ended
 	numbers numbers
 	unheard unheard
 	out     outgoing
@@ -93,7 +94,7 @@ type sessionConfig struct {
 // newSession starts a session on an established association and says HELLO.
 func newSession(a assoc, cfg sessionConfig) *session {
 	s := &session{
-		assoc: a, cfg: cfg, since: time.Now(),
+		assoc: a, cfg: cfg, since: time.Now(), used: time.Now(),
 		greeted: make(chan struct{}),
 		nonce:   rand.Uint64(), // not a secret: it breaks ties
 		conns:   make(map[uint16]*Conn),
