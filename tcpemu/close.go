@@ -97,6 +97,7 @@ func (c *Conn) Close() error {
 	c.recv.closed = true
 	abort := len(c.recv.chunks) > 0 || c.linger != nil && c.linger.wait == 0
 	c.recv.chunks = nil
+	c.settle()
 	c.send.closing = true
 	c.recv.changed.Notify()
 	c.send.changed.Notify()
@@ -117,6 +118,7 @@ func (c *Conn) Close() error {
 func (c *Conn) Reset() {
 	c.mu.Lock()
 	c.recv.closed, c.recv.chunks = true, nil
+	c.settle()
 	c.mu.Unlock()
 	c.rdeadline.stop()
 	c.wdeadline.stop()

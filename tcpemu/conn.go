@@ -148,6 +148,7 @@ func (c *Conn) handleReset(err error, code Code) {
 	c.send.ended, c.send.reset = true, true
 	c.failLocked(err)
 	c.recv.ended = true
+	c.unanswered(err)
 	if tell {
 		c.send.owed = &frame{typ: typeReset, epoch: c.epoch, code: code}
 	}
@@ -166,13 +167,19 @@ func (c *Conn) fail(err error) {
 	c.failLocked(err)
 	c.recv.ended, c.send.ended = true, true
 	c.settle()
+	c.unanswered(err)
+	c.stopTimers()
+}
+
+// unanswered ends the wait for an answer to OPEN that will not come. It is
+// called with mu held.
+func (c *Conn) unanswered(err error) {
 	if c.refused == nil && !c.accepted {
 		c.refused = err
 	}
 	if !isClosed(c.answered) {
 		close(c.answered)
 	}
-	c.stopTimers()
 }
 
 // failLocked has the user's calls end with err, once what was received has been
@@ -186,6 +193,9 @@ func (c *Conn) failLocked(err error) {
 	}
 	if c.recv.err == nil {
 		c.recv.err = err
+	}
+	if !c.accepted { // it never becomes anybody's: who would read?
+		c.recv.closed, c.recv.chunks = true, nil
 	}
 	c.send.closing = true
 	if c.nagle != nil {

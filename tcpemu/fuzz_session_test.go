@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -81,6 +82,10 @@ var attacks = [][]byte{
 	{5, moveDial, useBulk, 0, moveDial, useKeep, 0, moveOK, 0, 0, moveOK, 1, 0, moveTime, 90, moveRaw, 0, 3, 2, 1, 2, 3},
 	{9, 2, moveRaw, 0, 2, 30, 1, 2, 3, movePing, 0, 0, moveOK, 0, 0},
 	slices.Concat([]byte{0}, openFor(useKeep), []byte{moveUser, 0, 8, moveUser, 0, 6, moveUser, 0, 6, moveUser, 0, 11, moveTime, 1, moveUrgent, 0, 0, moveUser, 0, 12, moveTime, 200, moveUser, 0, 10, moveUser, 0, 0}),
+	slices.Concat([]byte{0}, openFor(useKeep), []byte{moveFill, 0, 3}),                                    // closed with unread octets when all is over
+	slices.Concat([]byte{16}, openFor(useHold), []byte{moveFill, 0, 3}),                                   // accepted when all is over
+	{1, moveDial, useKeep, 0, moveData, 96, 9, moveDial, useKeep, 0, moveData, 97, 9, moveFail, 0, 0, 96}, // dialled in vain, with octets of the peer
+	{1, moveDial, useKeep, 0, moveReset, 96, 0, 96}, // RESET in the place of an answer
 	{3, moveHello, 1, 0, moveHello, 0, 0},
 	{0, moveBent, 0, 1, 2, 0, 0},
 	{0, moveBent, 5, 0, 7, 0, 0, moveRaw, 0, 3, 4, 1, 2, 3, 4},
@@ -155,25 +160,30 @@ type attack struct {
 	uses   map[uint16]*use
 	victim uint16 // a stream that is left alone
 
-	users sync.WaitGroup
-	mu    sync.Mutex // guards what follows, for users
-	held  []*Open
-	kept  []*Conn
+	windows Windows      // of their process
+	busy    atomic.Int32 // users that do something
+
+	mu   sync.Mutex // guards what follows, for users
+	held []*Open
+	kept []*Conn
 }
 
 // victimPort is what the user behind the victim's stream is asked for by.
 const victimPort = 7
 
 // newAttack starts a session and says HELLO. The script's first octet: 1 they
-// dialled, 2 we did not, 4 our nonce is the smaller one, 8 the victim waits
-// until the first moves were made.
+// dialled, 2 we did not, 4 our nonce is the smaller one, 8 HELLO and the victim
+// wait until the first moves were made, 16 they have little memory.
 func newAttack(t *testing.T, b []byte) *attack {
 	x := &attack{t: t, script: script{b}, uses: make(map[uint16]*use), out: make(chan sctpmh.Message, 64)}
 	x.a = newFake(x.out)
 	begin := x.script.next()
 	dialled, peerDialled := begin&1 != 0, begin&2 == 0 || begin&1 == 0
 	t.Cleanup(func() { x.a.Abort("over") }) // else a failure leaves goroutines
-	x.s = newSession(x.a, sessionConfig{name: "a.example", dialled: dialled, log: slog.New(slog.DiscardHandler), accept: x.accept})
+	if begin&16 != 0 {
+		x.windows.Process, x.windows.Assoc = 300<<10, 200<<10
+	}
+	x.s = newSession(x.a, sessionConfig{name: "a.example", dialled: dialled, log: slog.New(slog.DiscardHandler), accept: x.accept, windows: &x.windows})
 	x.settle()
 	nonce := uint64(math.MaxUint64)
 	if begin&4 != 0 {
@@ -265,7 +275,12 @@ func (x *attack) step() {
 		x.ctrl(sid, &frame{typ: typeFin, offset: x.of(sid).sent + uint64(x.off())})
 	case moveReset:
 		sid := x.stream()
-		x.ctrl(sid, &frame{typ: typeReset, epoch: x.of(sid).epoch + uint32(x.off()), code: Code(b.next())})
+		f := frame{typ: typeReset, epoch: x.of(sid).epoch + uint32(x.off()), code: Code(b.next())}
+		c := x.s.conn(sid)
+		x.ctrl(sid, &f)
+		if c != nil && f.epoch != c.epoch && x.s.conn(sid) != c && !isClosed(x.a.done) {
+			x.t.Errorf("stream %d is reset by a leftover of another use", sid)
+		}
 	case moveCredit:
 		sid := x.stream()
 		u := x.of(sid)
@@ -442,11 +457,15 @@ func (x *attack) wantCredit() {
 	}
 }
 
-// end aborts the association. Then there is nothing left; the bubble sees to
-// the goroutines.
+// end aborts the association. Then nobody waits any more and nothing is left;
+// the bubble sees to the goroutines.
 func (x *attack) end() {
 	x.a.Abort("over")
 	x.s.running.Wait()
+	synctest.Wait()
+	if n := x.busy.Load(); n > 0 {
+		x.t.Errorf("%d users wait for an association that has ended", n)
+	}
 	for _, o := range x.held {
 		if c, err := o.Accept(netip.AddrPort{}); err == nil {
 			x.t.Errorf("a connection of an association that has ended is accepted: %v", c.RemoteAddr())
@@ -455,9 +474,11 @@ func (x *attack) end() {
 	for _, c := range x.kept {
 		c.Close()
 	}
-	x.users.Wait()
 	if err := x.s.check(); err != nil {
 		x.t.Error(err)
+	}
+	if n := x.windows.used.Load(); n != 0 {
+		x.t.Errorf("windows of %d octets belong to nobody", n)
 	}
 }
 
@@ -493,9 +514,18 @@ func (x *attack) accept(o *Open) error {
 	return nil
 }
 
-// use has a user handle a connection. It ends with the connection.
+// user runs what a user does.
+func (x *attack) user(f func()) {
+	x.busy.Add(1)
+	go func() { // ends with f, which ends with the connection
+		defer x.busy.Add(-1)
+		f()
+	}()
+}
+
+// use has a user handle a connection.
 func (x *attack) use(c *Conn, how int) {
-	x.users.Go(func() {
+	x.user(func() {
 		switch how {
 		default:
 			io.Copy(c, c)
@@ -529,7 +559,7 @@ func (x *attack) use(c *Conn, how int) {
 func (x *attack) dial() {
 	how := x.script.below(uses)
 	early := make([]byte, x.script.below(4)*5000)
-	x.users.Go(func() { // ends within the minute, or with the connection
+	x.user(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if c, err := x.s.open(ctx, &request{target: Target{Port: 80}, early: early}); err == nil {
@@ -561,7 +591,7 @@ func (x *attack) touch() {
 		return
 	}
 	c := x.kept[i%len(x.kept)]
-	x.users.Go(func() { // ends with the connection
+	x.user(func() {
 		switch what {
 		case 0:
 			c.Close()
