@@ -10,7 +10,7 @@ import (
 )
 
 // A Code says on the wire why a connection was refused or reset (classes as
-// in RFC 8803 section 5).
+// in RFC 8803 section 6.2.8).
 type Code uint8
 
 // The codes.

@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// Numbers of the wire format; doc.go has the whole of it.
+// Numbers of the wire format, which docs/tcp-emulation.md specifies.
 const (
 	AdaptationCode uint32 = 0x6D680001 // Adaptation Layer Indication
 
