@@ -17,8 +17,8 @@ type way struct {
 	from sctpmh.Uplink // its address may be invalid: the kernel has no route and no other choice
 	to   netip.AddrPort
 
-	// free leaves the source to the kernel, which takes from.Addr. Multipath
-	// TCP on a socket that is bound to a device would stay there for good.
+	// free leaves the source to the kernel, which takes from.Addr or knows a
+	// better one by now (RFC 6724 section 5).
 	free bool
 }
 
