@@ -253,6 +253,23 @@ func TestMultipathTCP(t *testing.T) {
 	}
 }
 
+// A network that swallows what it does not know costs one delay, and nothing
+// the next time.
+func TestMultipathTCPIsSwallowed(t *testing.T) {
+	t.Parallel()
+	needs(t, "nft")
+	s := newScene(t, nil)
+	s.serveHTTP(8000)
+	s.must(s.SetZone(s.Zone() + records("legacy.example.net", s.Site.Addrs()[0])))
+	s.filter(s.Site, "table inet filter {\n chain input {\n type filter hook input priority filter\n tcp option mptcp exists drop\n }\n}\n")
+	s.wantWithin(oneDelay, "legacy.example.net", 8000)
+	asked := s.multipathCounter(s.Laptop, "MPCapableSYNTX")
+	s.wantWithin(oneDelay, "legacy.example.net", 8000, "it has won here before")
+	if again := s.multipathCounter(s.Laptop, "MPCapableSYNTX"); asked == "0" || again != asked {
+		t.Errorf("multipath TCP was asked for %s times at first, %s in the end", asked, again)
+	}
+}
+
 // A gateway that is down is no reason to be without the site, whose server
 // listens to TCP too.
 func TestGatewayIsDown(t *testing.T) {

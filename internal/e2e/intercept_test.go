@@ -83,15 +83,21 @@ func address(device string, prefixes ...string) error {
 // some ports over to port 1234.
 func (s *scene) redirect(h *testnet.Host, ports string) {
 	s.t.Helper()
-	var complaint bytes.Buffer
-	cmd := exec.Command("nft", "-f", "-")
-	cmd.Stdin, cmd.Stderr = strings.NewReader(fmt.Sprintf(`table inet nat {
+	s.filter(h, fmt.Sprintf(`table inet nat {
   chain prerouting {
     type nat hook prerouting priority dstnat
     iifname "inside" tcp dport { %s } redirect to :1234
   }
 }
-`, ports)), &complaint
+`, ports))
+}
+
+// filter adds rules to the packet filter of a host.
+func (s *scene) filter(h *testnet.Host, rules string) {
+	s.t.Helper()
+	var complaint bytes.Buffer
+	cmd := exec.Command("nft", "-f", "-")
+	cmd.Stdin, cmd.Stderr = strings.NewReader(rules), &complaint
 	s.must(h.Start(cmd))
 	if err := cmd.Wait(); err != nil {
 		s.t.Fatalf("nft: %v: %s", err, complaint.String())
