@@ -13,7 +13,7 @@ FUZZ = \
 	./sctpmh/internal/wire:FuzzPacket ./sctpmh/internal/wire:FuzzText \
 	./sctpmh/internal/engine:FuzzEndpoint ./sctpmh/internal/engine:FuzzAssoc ./sctpmh/internal/engine:FuzzPair \
 	./sctpmh/internal/addrwatch:FuzzMessages ./sctpmh/internal/kernel:FuzzNotification ./sctpmh/internal/udp:FuzzHint \
-	./tcpemu:FuzzFrame ./tcpemu:FuzzSession ./internal/socks5:FuzzRequest \
+	./tcpemu:FuzzFrame ./tcpemu:FuzzSession ./tcpemu:FuzzTranscript ./internal/socks5:FuzzRequest \
 	./noid:FuzzHosts ./noid:FuzzResolvConf ./noid:FuzzMessage
 
 .PHONY: build test tools race demo sim fuzz lint conformance interop bench bench-failover bench-throughput clean

@@ -78,6 +78,7 @@ type transcript struct {
 	script script
 	sides  [2]*talker
 	pairs  []*[2]end // connections: who opened it and who accepted it
+	memory Windows   // of both sides
 	users  sync.WaitGroup
 	busy   atomic.Int32 // users that are not done
 
@@ -109,7 +110,7 @@ func newTranscript(t *testing.T, b []byte) *transcript {
 	for i := range x.sides {
 		w := &talker{out: make(chan sctpmh.Message, 8)} // there is no room at times
 		w.a = newFake(w.out)
-		w.s = newSession(w.a, sessionConfig{dialled: i == 0 || both, log: slog.New(slog.DiscardHandler), accept: x.accept})
+		w.s = newSession(w.a, sessionConfig{dialled: i == 0 || both, log: slog.New(slog.DiscardHandler), accept: x.accept, windows: &x.memory})
 		x.sides[i] = w
 	}
 	return x
@@ -270,6 +271,12 @@ func (x *transcript) end() {
 		w.s.running.Wait()
 	}
 	x.users.Wait()
+	for _, e := range x.up {
+		e.c.Close()
+	}
+	if n := x.memory.used.Load(); n != 0 {
+		x.t.Errorf("windows of %d octets are left", n)
+	}
 	for id, p := range x.pairs {
 		for i := range p {
 			if err := p[i].verdict(); err != nil {
