@@ -57,7 +57,7 @@ func (c *Conn) receive(b []byte, urgent bool) error {
 
 // add puts octets where Read finds them.
 func (r *recvHalf) add(b []byte, urgent bool) {
-	r.chunks = append(r.chunks, b)
+	r.chunks = appendChunk(r.chunks, b)
 	if urgent {
 		r.urgent = 0
 		for _, chunk := range r.chunks {
