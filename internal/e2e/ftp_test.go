@@ -194,6 +194,7 @@ func (f *ftpSite) run(in io.Reader, out io.Writer, client string, args ...string
 	})
 	var complaint bytes.Buffer
 	cmd := exec.CommandContext(ctx, client, args...)
+	cmd.WaitDelay = time.Second
 	cmd.Env = append(os.Environ(), "HOME="+f.Dir) // the user's own settings are not for this
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = io.TeeReader(in, &progress), io.MultiWriter(out, &progress), &complaint
 	f.must(f.Laptop.Start(cmd))
