@@ -37,7 +37,7 @@ func cutApps(t *testing.T, load func(*testing.T, workload.Open)) {
 	c := w.cutAtRandom(t, *seed)
 	enough := func() bool {
 		n, _ := w.failovers()
-		return c.done.Load() >= *cuts && n > 0 || c.done.Load() >= 10**cuts
+		return c.done.Load() >= *cuts && n > 0 || c.done.Load() >= 3**cuts
 	}
 	for round := 1; round == 1 || !enough() && !t.Failed(); round++ {
 		t.Run(fmt.Sprint("round ", round), func(t *testing.T) { load(t, w.open) })

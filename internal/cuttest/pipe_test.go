@@ -26,10 +26,10 @@ func TestConnWhileItsPathIsCut(t *testing.T) {
 			t.Parallel()
 			p := &pipes{t: t, world: newWorld(t), after: after}
 			nettest.TestConn(t, p.make)
-			if n, worst := p.failovers(); n == 0 {
-				t.Error("the cuts made no difference: no association moved to another path")
-			} else {
-				t.Logf("%d failovers, the longest stall %v", n, worst)
+			n, worst := p.failovers()
+			t.Logf("%d failovers, the longest stall %v", n, worst)
+			if n < 4 { // so many of the tests cannot end before data has arrived
+				t.Error("the cuts made no difference: hardly an association moved to another path")
 			}
 		})
 	}
@@ -44,6 +44,9 @@ type pipes struct {
 
 // make is a nettest.MakePipe, each over an association of its own.
 func (p *pipes) make() (c1, c2 net.Conn, stop func(), err error) {
+	if p.t.Failed() {
+		return nil, nil, nil, errors.New("a test before has failed") // they would all wait for the same
+	}
 	n := p.open(p.t)
 	ctx, cancel := context.WithTimeout(p.t.Context(), 10*time.Second)
 	defer cancel()
