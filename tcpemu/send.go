@@ -77,7 +77,7 @@ func (c *Conn) Write(b []byte) (n int, err error) {
 // writeUnit sends octets that the association may keep. The caller is the one
 // who writes.
 func (c *Conn) writeUnit(b []byte) (n int, err error) {
-	for {
+	for first := true; first || n < len(b); first = false {
 		k, err := c.reserve(len(b) - n)
 		if err != nil || k == 0 {
 			return n, err
@@ -88,6 +88,7 @@ func (c *Conn) writeUnit(b []byte) (n int, err error) {
 		}
 		n += k
 	}
+	return n, nil
 }
 
 // writeError says why nothing can be written. It is called with mu held.
