@@ -16,7 +16,7 @@ FUZZ = \
 	./tcpemu:FuzzFrame ./tcpemu:FuzzSession ./tcpemu:FuzzTranscript ./internal/socks5:FuzzRequest \
 	./noid:FuzzHosts ./noid:FuzzResolvConf ./noid:FuzzMessage
 
-.PHONY: build test tools race demo sim fuzz lint conformance interop bench bench-failover bench-throughput clean
+.PHONY: build test tools race demo sim diff-tcp fuzz lint conformance interop bench bench-failover bench-throughput clean
 
 build:
 	$(GO) build -o bin/ ./cmd/...
@@ -61,6 +61,10 @@ interop: tools
 	INTEROP=1 $(GO) test ./interop -run '^TestInterop$$' -count=1 -timeout 30m -interop.bulk=$(BULK) -interop.results=results.md
 	INTEROP=1 $(GO) test ./sctpmh/internal/kernel ./sctpmh/internal/difftest ./interop/usrsctp -count=1 -p 1 -timeout 10m
 	@sed -n '/^[-|]/p' interop/results.md
+
+# Random calls of two applications over TCP and over ours, compared.
+diff-tcp:
+	$(GO) test ./tcpemu -run '^TestDiffer' -count=1 -v -timeout 60m -scripts=$(N) -scripts.seed=$(SEED)
 
 lint:
 	@out=$$(gofmt -l .); [ -z "$$out" ] || { echo "gofmt would change:"; echo "$$out"; exit 1; }
