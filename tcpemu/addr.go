@@ -10,7 +10,7 @@ import (
 // never the path in use.
 type Addr struct {
 	Host string // a name, an IP address, or "" when the peer gave none
-	Port uint16
+	Port uint16 // see LocalAddr and RemoteAddr of Conn
 }
 
 // Network returns "mh".

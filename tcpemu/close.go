@@ -87,7 +87,8 @@ func (c *Conn) finish() {
 // Close ends both directions: in order, so that what was written is still
 // delivered, or by a reset when octets are left unread, as TCP does. SetLinger
 // says whether it waits. After a minute without an end of the peer's direction
-// the connection is reset.
+// the connection is reset. Calls that wait end with net.ErrClosed, and so does a
+// second Close.
 func (c *Conn) Close() error {
 	c.mu.Lock()
 	if c.recv.closed {
@@ -114,7 +115,7 @@ func (c *Conn) Close() error {
 
 // Reset ends both directions at once, as SetLinger(0) and Close do: the peer's
 // calls fail with syscall.ECONNRESET. What was written and the association has
-// not taken yet is dropped.
+// not taken yet is dropped. It may be called after Close too.
 func (c *Conn) Reset() {
 	c.mu.Lock()
 	c.recv.closed, c.recv.chunks = true, nil

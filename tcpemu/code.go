@@ -13,7 +13,7 @@ import (
 // in RFC 8803 section 6.2.8).
 type Code uint8
 
-// The codes.
+// The codes; docs/tcp-emulation.md has their errno and SOCKS5 reply.
 const (
 	CodeVersion     Code = 0
 	CodeMalformed   Code = 1
@@ -48,6 +48,7 @@ var codes = map[Code]struct {
 	CodeLoop:        {syscall.ELOOP, "loop or too many hops"},
 }
 
+// String returns what the code means, in words.
 func (c Code) String() string {
 	if e, ok := codes[c]; ok {
 		return e.text
@@ -59,9 +60,10 @@ func (c Code) String() string {
 // errors.Is finds the code's errno in it, such as syscall.ECONNREFUSED.
 type RefusedError struct {
 	Code Code
-	Text string // the peer's words, may be empty
+	Text string // the peer's words, printable; may be empty
 }
 
+// Error returns the code's meaning and the peer's words.
 func (e *RefusedError) Error() string {
 	if e.Text != "" {
 		return e.Code.String() + ": " + e.Text
@@ -78,7 +80,8 @@ func (e *RefusedError) Unwrap() error {
 }
 
 // CodeOf returns the code that describes an error of a dial, for passing it
-// on.
+// on: that of a RefusedError, else the one of its errno, CodeNetwork if it has
+// none that is known. CodeRefused stands for nil.
 func CodeOf(err error) Code {
 	var refused *RefusedError
 	var dns *net.DNSError

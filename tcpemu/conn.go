@@ -14,7 +14,9 @@ import (
 
 // A Conn is a connection. It is a net.Conn, and has the methods of a
 // *net.TCPConn with the same names and meanings, as far as they make sense
-// here.
+// here. Methods may be called from any goroutine. Errors are *net.OpError with
+// both addresses, but for io.EOF and those of others; what methods say of theirs
+// is what errors.Is finds in it.
 //
 //	receiving:  open --FIN--> ended        open --RESET, OPEN_FAIL--> ended
 //	sending:    open --FIN--> ended        open --RESET--> ended
@@ -236,18 +238,23 @@ func (c *Conn) retire() {
 	}
 }
 
-// LocalAddr returns the own name and the port as the peer knows it.
+// LocalAddr returns an Addr: the own name and, where the peer opened the
+// connection, the port that it asked for. Where it was opened here the port is 0,
+// or that from which a gateway reached the target.
 func (c *Conn) LocalAddr() net.Addr { return c.laddr }
 
-// RemoteAddr returns the name and port of the other end. It stays the same
-// whatever path is in use.
+// RemoteAddr returns an Addr: what was dialled, or, where the peer opened the
+// connection, its name if that is verified, else its address, and the number of
+// the stream, which tells its connections apart. It stays the same whatever path
+// is in use.
 func (c *Conn) RemoteAddr() net.Addr { return c.raddr }
 
-// Paths returns the paths of the association that carries the connection.
+// Paths returns the paths of the association that carries the connection, as
+// they are now or were at its end.
 func (c *Conn) Paths() []sctpmh.PathInfo { return c.s.assoc.Paths() }
 
 // Failovers returns the failovers of its association since the connection
-// began.
+// began, the oldest first. Of each association the latest 64 are known.
 func (c *Conn) Failovers() (f []sctpmh.Failover) {
 	for _, x := range c.s.assoc.Failovers() {
 		if x.At.Add(x.Stall).After(c.since) {
@@ -258,7 +265,7 @@ func (c *Conn) Failovers() (f []sctpmh.Failover) {
 }
 
 // PeerIdentity returns who the other end was found to be, as far as it is
-// known by now.
+// known by now; see Identity.
 func (c *Conn) PeerIdentity() Identity { return c.s.identity.now() }
 
 // AssocID is the number of its association.

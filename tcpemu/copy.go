@@ -9,7 +9,7 @@ import (
 // ReadFrom writes what r has, until r ends. It saves the copy that Write makes,
 // because it reads into memory that the association may keep. Calls of Write
 // and CloseWrite come between two reads of r. The error of r is returned as it
-// is.
+// is; others are those of Write.
 func (c *Conn) ReadFrom(r io.Reader) (n int64, err error) {
 	spare := make([]byte, writeUnit)
 	for {
@@ -51,7 +51,8 @@ var copyBuffers = sync.Pool{New: func() any { b := make([]byte, 0, copyUnit); re
 
 // WriteTo writes what is received to w until the peer ends its direction. A TCP
 // connection gets many messages with one system call. The error of w is
-// returned as it is, and what w did not take then is lost.
+// returned as it is, and what w did not take then is lost; others are those of
+// Read.
 func (c *Conn) WriteTo(w io.Writer) (n int64, err error) {
 	for {
 		var chunks net.Buffers

@@ -71,6 +71,7 @@ func (c *Conn) SetDeadline(t time.Time) error {
 func (c *Conn) SetReadDeadline(t time.Time) error { return c.setDeadline(&c.rdeadline, t) }
 
 // SetWriteDeadline does so for Write, which may have written a part by then.
+// Its error is net.ErrClosed after Close.
 func (c *Conn) SetWriteDeadline(t time.Time) error { return c.setDeadline(&c.wdeadline, t) }
 
 func (c *Conn) setDeadline(d *deadline, t time.Time) error {

@@ -17,7 +17,7 @@ import (
 // is made on first use. Methods may be called from any goroutine; fields are
 // not to be changed after the first dial.
 type Dialer struct {
-	// Endpoint is the local end.
+	// Endpoint is the local end, which announces AdaptationCode.
 	Endpoint *sctpmh.Endpoint
 
 	// Resolver turns names into hosts that speak mh. Nil: only IP literals
@@ -37,7 +37,7 @@ type Dialer struct {
 	Fallback *Fallback
 
 	// Hops counts the gateways that a connection has passed already; a
-	// gateway that dials on sets it.
+	// gateway that dials on sets it to one more than it was asked with.
 	Hops uint8
 
 	// Windows bounds what peers may send to readers that do not read. Nil: those
@@ -69,7 +69,8 @@ type Dialer struct {
 	running sync.WaitGroup     // a follow for each association, and those of Close
 }
 
-// MaxHops is how many gateways a connection may pass.
+// MaxHops is how many gateways a connection may pass; a gateway refuses further
+// ones with CodeLoop.
 const MaxHops = 4
 
 // DefaultUDPPort is the UDP port of a peer that is dialled by its address
@@ -78,8 +79,11 @@ const DefaultUDPPort = 9899
 
 // DialContext connects to a host and port: over an association, or, if network
 // is one of TCP's and there is a Fallback, without one where that does not
-// work. With "mh" it never does. Its errors say which name and addresses
-// failed; errors.Is finds syscall.ECONNREFUSED and so on in them.
+// work. With "mh" it never does. The connection is a *Conn or a *LegacyConn; ctx
+// bounds the dial, names included, and no longer means anything after. Its errors
+// are *net.OpError that say which name and addresses failed; errors.Is finds
+// syscall.ECONNREFUSED and so on in them, errors.As a *RefusedError or a
+// *NameError.
 func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	return d.DialEarly(ctx, network, address, nil)
 }
@@ -89,7 +93,8 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 // connection, so that where there is an association already the answer to a
 // request is here after one round trip. A peer that refuses never reads data.
 // Where a Fallback competes, data waits for the winner: of all that is tried,
-// one target at the most gets to read it.
+// one target at the most gets to read it. When DialEarly fails by anything but a
+// refusal, the target may have read a part of data.
 func (d *Dialer) DialEarly(ctx context.Context, network, address string, data []byte) (net.Conn, error) {
 	host, port, err := splitTarget(address)
 	if err != nil {

@@ -10,7 +10,9 @@ import (
 
 // Numbers of the wire format, which docs/tcp-emulation.md specifies.
 const (
-	AdaptationCode uint32 = 0x6D680001 // Adaptation Layer Indication
+	// AdaptationCode is the Adaptation Layer Indication (RFC 5061 section 4.2.6)
+	// that endpoints of this package announce: sctpmh.Config.Adaptation.
+	AdaptationCode uint32 = 0x6D680001
 
 	ppidData uint32 = 0x6D680001
 	ppidCtrl uint32 = 0x6D680002
@@ -95,8 +97,8 @@ const (
 // port at another address or name that the peer is asked to reach.
 type Target struct {
 	Name string     // a host name without the trailing dot, or ""
-	Addr netip.Addr // or the zero Addr
-	Port uint16
+	Addr netip.Addr // or the zero Addr; one that is valid is taken before Name
+	Port uint16     // of TCP
 }
 
 // Own reports whether the target is the peer itself.

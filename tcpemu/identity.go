@@ -12,7 +12,7 @@ import (
 type Identity struct {
 	Name    string // a DNS name, or "" when none was proved
 	Binding string // how the name was tied to the address, as package noid has it: "none", "claim", "reverse", "static", ...
-	Channel string // how trustworthy the way to that knowledge was
+	Channel string // how trustworthy the way to that knowledge was: "plain", "encrypted", "ad", "validated", "local"
 	Secured bool   // the association is sealed
 }
 
@@ -31,7 +31,9 @@ func (i Identity) covers(o Identity) bool {
 		slices.Index(channels, i.Channel) >= slices.Index(channels, o.Channel)
 }
 
-// Identity waits until it is known who the other end is.
+// Identity waits until it is known who the other end is. A peer that could not
+// be verified is an Identity without a name. The error is ctx's, or why the
+// association ended before.
 func (c *Conn) Identity(ctx context.Context) (Identity, error) { return c.s.identity.wait(ctx) }
 
 // identity is an Identity that becomes known later.
@@ -71,15 +73,18 @@ func (i *identity) now() Identity {
 }
 
 // A Resolver is what this package needs to know of names. Package noid knows
-// it; the program joins the two.
+// it; the program joins the two. Methods are called from any goroutine, and end
+// when ctx does.
 type Resolver interface {
-	// Resolve returns the associations over which a name can be reached, best
-	// first, or why there are none.
+	// Resolve returns the hosts over which a TCP port at a name, or an IP
+	// address, can be reached, best first, or why there are none. An error is
+	// for when nothing is known, and then nothing is dialled.
 	Resolve(ctx context.Context, name string, port uint16) (Targets, error)
 
 	// Verify finds out who src is, which claims to be claim (which may be
 	// empty), and which further addresses of its may be used, given those
-	// that it listed.
+	// that it listed; silent says that it listed none. What it returns beside
+	// an error, which is logged, counts as well.
 	Verify(ctx context.Context, src netip.Addr, claim string, listed []netip.Addr, silent bool) (Identity, []netip.Addr, error)
 }
 
@@ -96,11 +101,12 @@ type Targets struct {
 
 // An Endpoint is one host that speaks mh, and what is known of it.
 type Endpoint struct {
-	Name     string // its own name, which keys the association
-	Remotes  []netip.AddrPort
-	Identity Identity
+	Name     string           // its own name, which keys the association; "": it serves one connection
+	Remotes  []netip.AddrPort // addresses and UDP ports to begin with
+	Identity Identity         // what is known of it before it has answered
 
-	// Permit returns the addresses beside h that may be used, given those
-	// that the host listed.
+	// Permit returns the addresses beside h, which completed the handshake,
+	// that may be used, given those that the host listed; silent says that it
+	// listed none. Nil: none.
 	Permit func(h netip.Addr, listed []netip.Addr, silent bool) []netip.Addr
 }

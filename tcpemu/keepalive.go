@@ -32,7 +32,7 @@ const (
 )
 
 // SetKeepAlive says whether the connection is probed while nothing comes, by
-// default not. When as many probes as the configuration allows are not answered
+// default not; if so, after 15 s, every 15 s and at most 9 times. When as many probes as the configuration allows are not answered
 // calls fail with syscall.ETIMEDOUT. Its error is net.ErrClosed after Close.
 func (c *Conn) SetKeepAlive(keepalive bool) error {
 	return c.set(func() {

@@ -26,7 +26,7 @@ const (
 // ListenConfig sets a listener up. The zero value of each field means its
 // default.
 type ListenConfig struct {
-	// Name is the own name, told to peers in HELLO.
+	// Name is the own name, told to peers in HELLO, in clear.
 	Name string
 
 	// Resolver verifies who peers claim to be. Nil: nobody is verified, and
@@ -57,7 +57,9 @@ type Listener struct {
 	refused sync.WaitGroup // what Close starts
 }
 
-// Listen accepts the associations that peers make with an endpoint.
+// Listen accepts the associations that peers make with an endpoint, which
+// announces AdaptationCode and has no other listener. A nil cfg means all
+// defaults. At present it does not fail.
 func Listen(e *sctpmh.Endpoint, cfg *ListenConfig) (*Listener, error) {
 	l := &Listener{endpoint: e, opens: make(chan *Open, maxUnaccepted)}
 	if cfg != nil {
@@ -141,7 +143,8 @@ func (l *Listener) take(o *Open) error {
 }
 
 // AcceptOpen waits for a connection and leaves it to the caller whether to
-// accept it. Gateways use it.
+// accept it: one of its Accept and Reject must be called, else the peer waits.
+// Gateways use it. Its error is net.ErrClosed after Close, or ctx's.
 func (l *Listener) AcceptOpen(ctx context.Context) (*Open, error) {
 	select {
 	case o := <-l.opens:
@@ -154,7 +157,7 @@ func (l *Listener) AcceptOpen(ctx context.Context) (*Open, error) {
 }
 
 // Accept waits for a connection to this host and accepts it. Those that ask
-// for other hosts are refused.
+// for other hosts are refused. Its error is net.ErrClosed after Close.
 func (l *Listener) Accept() (net.Conn, error) {
 	for {
 		o, err := l.AcceptOpen(context.Background())
@@ -231,11 +234,12 @@ func (l *Listener) opError(err error) error {
 	return &net.OpError{Op: "accept", Net: "mh", Addr: l.Addr(), Err: err}
 }
 
-// An Open is a connection that a peer asks for.
+// An Open is a connection that a peer asks for. What it says of itself is the
+// peer's word.
 type Open struct {
 	Target Target
-	Hops   uint8    // gateways passed so far
-	Via    []uint64 // their ids
+	Hops   uint8    // gateways passed so far; see MaxHops
+	Via    []uint64 // their ids, if they gave any
 
 	conn *Conn
 	once sync.Once
@@ -244,11 +248,12 @@ type Open struct {
 // From returns the address that completed the peer's handshake.
 func (o *Open) From() netip.AddrPort { return o.conn.s.assoc.Peer().Handshake }
 
-// Identity waits until it is known who the peer is.
+// Identity waits until it is known who the peer is; see Conn.Identity.
 func (o *Open) Identity(ctx context.Context) (Identity, error) { return o.conn.s.identity.wait(ctx) }
 
 // Accept accepts the connection; bound is the address from which the target
-// was reached, if there is one.
+// was reached, if there is one. Its error is net.ErrClosed if it was accepted or
+// rejected before, else why the connection has ended meanwhile.
 func (o *Open) Accept(bound netip.AddrPort) (*Conn, error) {
 	c := o.conn
 	err := net.ErrClosed
@@ -281,7 +286,8 @@ func (s *session) peerHost() string {
 	return s.assoc.Peer().Handshake.Addr().String()
 }
 
-// Reject refuses the connection.
+// Reject refuses the connection. The peer's dial fails with a RefusedError of
+// code and the first 255 octets of text. After Accept it does nothing.
 func (o *Open) Reject(code Code, text string) {
 	o.once.Do(func() {
 		c := o.conn

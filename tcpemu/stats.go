@@ -11,8 +11,11 @@ import (
 
 // ConnStats is what a connection has gone through since it began.
 type ConnStats struct {
-	Since          time.Time
-	Sent, Received uint64 // octets, of data
+	Since time.Time // when it was opened
+
+	// Octets of the stream: those that the association has taken, and those
+	// that have come, read or not.
+	Sent, Received uint64
 
 	// Of the 64 latest failovers of its association, those that it saw, and the
 	// longest time that one stood still for.
@@ -20,7 +23,7 @@ type ConnStats struct {
 	WorstStall time.Duration
 }
 
-// Stats returns the connection's counters.
+// Stats returns the connection's counters, also after its end.
 func (c *Conn) Stats() ConnStats {
 	c.mu.Lock()
 	s := ConnStats{Since: c.since, Sent: c.send.sent, Received: c.recv.received}
@@ -46,8 +49,8 @@ type Association struct {
 	Identity    Identity       // who it was found to be, so far
 	Dialled     bool           // we made it
 	Leaving     bool           // it takes no more connections
-	Since       time.Time
-	Connections int
+	Since       time.Time      // when it was established
+	Connections int            // opened by either side
 	Paths       []sctpmh.PathInfo
 	Failovers   []sctpmh.Failover // the latest 64
 	Stats       sctpmh.Stats
