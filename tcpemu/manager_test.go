@@ -218,9 +218,13 @@ func TestShutdownDrains(t *testing.T) {
 			b.l.Shutdown(context.Background())
 		}()
 		synctest.Wait()
+		began := time.Now()
 		_, err := a.d.DialContext(t.Context(), "mh", "b.example:7")
 		if err == nil {
 			t.Error("a listener that is shut down accepts")
+		}
+		if d := time.Since(began); d > time.Second {
+			t.Errorf("%v after %v, want a refusal at once", err, d)
 		}
 		if isClosed(over) {
 			t.Fatal("Shutdown does not wait")

@@ -301,6 +301,9 @@ func (p *Proc) AwaitReady() error {
 	return p.Await(ctx, "ready", 1)
 }
 
+// Terminate asks the program to end.
+func (p *Proc) Terminate() { _ = p.cmd.Process.Signal(syscall.SIGTERM) }
+
 // Stop ends the program, gently at first.
 func (p *Proc) Stop() {
 	select {
@@ -308,7 +311,7 @@ func (p *Proc) Stop() {
 		return
 	default:
 	}
-	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	p.Terminate()
 	select {
 	case <-p.done:
 	case <-time.After(3 * time.Second):
