@@ -93,42 +93,49 @@ type errand struct {
 // has not succeeded soon. A way that won before goes first of all.
 func (f *Fallback) dial(ctx context.Context, e errand) (net.Conn, error) {
 	ups := f.uplinks()
-	all := ways(e.to, ups, f.source)
 	here := place{network(ups), e.target}
 	old, known := f.memory.recall(here, time.Now())
-	known = known && putFirst(all, old.way)
-	var attempts []attempt[net.Conn]
-	names := make([]string, 0, len(all)+1)
-	for i, w := range all {
+	order := ways(e.to, ups, f.source, old.way)
+	known = known && len(order) > 0 && order[0].way == old.way
+	var p plan
+	if e.mh != nil && !known {
+		p.add("mh", mhHeadStart, e.mh)
+	}
+	for i, w := range order {
 		plain := known && i == 0 && old.plain
-		attempts = append(attempts, attempt[net.Conn]{lead: w.lead, run: func(ctx context.Context) (net.Conn, error) { return connect(ctx, w.way, plain) }})
-		names = append(names, w.String())
-	}
-	if e.mh != nil {
-		at := 0
-		if known {
-			at = 1
+		p.add(w.String(), w.lead, func(ctx context.Context) (net.Conn, error) { return connect(ctx, w.way, plain) })
+		if e.mh != nil && known && i == 0 {
+			p.add("mh", mhHeadStart, e.mh)
 		}
-		attempts = slices.Insert(attempts, at, attempt[net.Conn]{lead: mhHeadStart, run: e.mh})
-		names = slices.Insert(names, at, "mh")
 	}
-	if len(attempts) == 0 {
+	if len(p.attempts) == 0 {
 		return nil, fmt.Errorf("no way leads from here to %v: %w", e.to, syscall.ENETUNREACH)
 	}
-	end := race(ctx, attempts, isAnswer, discard)
+	end := race(ctx, p.attempts, isAnswer, discard)
 	if end.winner < 0 {
 		return nil, errors.Join(end.errs...)
 	}
 	c, ok := end.value.(*LegacyConn)
-	if !ok || end.winner == 0 && !known && !c.plain {
-		f.memory.forget(here) // this is what is tried first anyway
-	} else {
+	if !ok {
+		f.memory.forget(here)
+		return end.value, nil
+	}
+	if end.winner > 0 || known || c.plain { // else it is what is tried first anyway
 		f.memory.remember(here, c.way, c.plain, time.Now())
 	}
-	if ok {
-		c.reason = reason(e.why, known && end.winner == 0, names[:end.winner], end.errs)
-	}
-	return end.value, nil
+	c.reason = reason(e.why, known && end.winner == 0, p.names[:end.winner], end.errs)
+	return c, nil
+}
+
+// A plan is the attempts of a race and what they are called.
+type plan struct {
+	attempts []attempt[net.Conn]
+	names    []string
+}
+
+func (p *plan) add(name string, lead time.Duration, run func(context.Context) (net.Conn, error)) {
+	p.attempts = append(p.attempts, attempt[net.Conn]{run: run, lead: lead})
+	p.names = append(p.names, name)
 }
 
 // isAnswer reports whether an error is the host's own answer: no other way
@@ -156,17 +163,6 @@ func reason(why string, again bool, before []string, errs []error) string {
 		}
 	}
 	return strings.Join(parts, "; ")
-}
-
-// putFirst moves a way to the front, if it is one of them.
-func putFirst(all []turn, w way) bool {
-	i := slices.IndexFunc(all, func(s turn) bool { return s.way == w })
-	if i < 0 {
-		return false
-	}
-	copy(all[1:i+1], all[:i])
-	all[0] = turn{w, attemptDelay}
-	return true
 }
 
 // uplinks returns the ways out of this host that may be used. When they cannot

@@ -2,6 +2,7 @@ package tcpemu
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/sctpmh/mh/sctpmh"
@@ -40,12 +41,13 @@ type turn struct {
 // So what kept the first from working, be it a dead uplink, a dead destination
 // or a family that nobody routes, will rarely keep the second, and the cost of
 // any one of them is one delay. Among equals, a way that the kernel would go by
-// itself comes first, then the order of the destinations decides.
+// itself comes first, then the order of the destinations decides. first goes
+// first if it is one of the ways.
 //
 // Before another uplink is used for a destination, the kernel's own way there
 // is tried, shortly: where it was the destination before that was dead, not the
 // uplink, traffic is to stay where the host's routes have it.
-func ways(to []netip.AddrPort, ups []sctpmh.Uplink, source func(netip.AddrPort) netip.Addr) (order []turn) {
+func ways(to []netip.AddrPort, ups []sctpmh.Uplink, source func(netip.AddrPort) netip.Addr, first way) (order []turn) {
 	rest := allWays(to, ups, source)
 	common := make([]int, len(rest)) // what each has in common with those in order; -1: it is one of them
 	take := func(i int, lead time.Duration) {
@@ -56,6 +58,9 @@ func ways(to []netip.AddrPort, ups []sctpmh.Uplink, source func(netip.AddrPort) 
 				common[j] += w.common(rest[i])
 			}
 		}
+	}
+	if i := slices.Index(rest, first); i >= 0 {
+		take(i, attemptDelay)
 	}
 	for len(order) < min(maxWays, len(rest)) {
 		best, own := -1, -1

@@ -66,7 +66,7 @@ func TestOrderOfWays(t *testing.T) {
 		{"unique local addresses stay among themselves", site{2, destinations("fd00::1")}, func(netip.AddrPort) netip.Addr { return netip.MustParseAddr("fd00::2") }, "fd00::2>[fd00::1]:80"},
 	} {
 		var got []string
-		for _, w := range ways(test.s.to, test.s.ups(), test.source) {
+		for _, w := range ways(test.s.to, test.s.ups(), test.source, way{}) {
 			if got = append(got, w.String()); w.lead == minAttemptDelay {
 				got[len(got)-1] += "+"
 			}
@@ -91,7 +91,7 @@ func TestOneDeadThingCostsOneDelay(t *testing.T) {
 					s.to = append(s.to, d)
 				}
 			}
-			order := ways(s.to, s.ups(), firstUplink)
+			order := ways(s.to, s.ups(), firstUplink, way{})
 			if len(order) > maxWays || len(order) != min(maxWays, uplinks*len(s.to)) {
 				t.Errorf("%d uplinks, %v: %d ways", uplinks, s.to, len(order))
 			}
@@ -106,16 +106,15 @@ func TestOneDeadThingCostsOneDelay(t *testing.T) {
 				dead[d.String()] = func(w turn) bool { return w.to == d }
 			}
 			for what, isDead := range dead {
-				count++
-				after := time.Duration(0)
-				for _, w := range order {
-					if !isDead(w) {
-						if after > attemptDelay+minAttemptDelay || w.from.Interface != 1 && what != "uplink 1" {
-							t.Errorf("%d uplinks, %v, %s dead: %v is the first that works, after %v: %v", uplinks, s.to, what, w, after, order)
-						}
-						break
+				if w, after := firstAlive(order, isDead); after > attemptDelay+minAttemptDelay || after >= 0 && w.from.Interface != 1 && what != "uplink 1" {
+					t.Errorf("%d uplinks, %v, %s dead: %v is the first that works, after %v: %v", uplinks, s.to, what, w, after, order)
+				}
+				for _, first := range order { // it has won before
+					again := ways(s.to, s.ups(), firstUplink, first.way)
+					if w, after := firstAlive(again, isDead); after > attemptDelay+minAttemptDelay || again[0].way != first.way {
+						t.Errorf("%d uplinks, %v, %v won before, %s dead: %v is the first that works, after %v: %v", uplinks, s.to, first, what, w, after, again)
 					}
-					after += w.lead
+					count++
 				}
 			}
 		}
@@ -123,9 +122,21 @@ func TestOneDeadThingCostsOneDelay(t *testing.T) {
 	t.Logf("%d cases", count)
 }
 
+// firstAlive returns the first way that is not dead and when it is tried; -1 if
+// there is none.
+func firstAlive(order []turn, isDead func(turn) bool) (w turn, after time.Duration) {
+	for _, w := range order {
+		if !isDead(w) {
+			return w, after
+		}
+		after += w.lead
+	}
+	return w, -1
+}
+
 // The kernel chooses the source of its own way itself; another is bound.
 func TestOnlyOtherUplinksAreBound(t *testing.T) {
-	for _, w := range ways(destinations("198.51.100.1"), site{uplinks: 3}.ups(), firstUplink) {
+	for _, w := range ways(destinations("198.51.100.1"), site{uplinks: 3}.ups(), firstUplink, way{}) {
 		if w.free != (w.from.Interface == 1) {
 			t.Errorf("%v: free is %v", w, w.free)
 		}
@@ -135,7 +146,7 @@ func TestOnlyOtherUplinksAreBound(t *testing.T) {
 func TestMemory(t *testing.T) {
 	var m memory
 	now := time.Unix(1000, 0)
-	w := ways(destinations("198.51.100.1"), site{uplinks: 2}.ups(), firstUplink)
+	w := ways(destinations("198.51.100.1"), site{uplinks: 2}.ups(), firstUplink, way{})
 	here := place{"home", "www.example.net:80"}
 	want := func(what string, p place, ok bool) {
 		t.Helper()
