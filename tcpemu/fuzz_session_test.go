@@ -86,6 +86,7 @@ var attacks = [][]byte{
 	slices.Concat([]byte{16}, openFor(useHold), []byte{moveFill, 0, 3}),                                   // accepted when all is over
 	{1, moveDial, useKeep, 0, moveData, 96, 9, moveDial, useKeep, 0, moveData, 97, 9, moveFail, 0, 0, 96}, // dialled in vain, with octets of the peer
 	{1, moveDial, useKeep, 0, moveReset, 96, 0, 96}, // RESET in the place of an answer
+	slices.Concat([]byte{0}, openFor(useKeep), []byte{moveBits, 0, 255, moveUrgent, 0, 0, moveBits, 0, 9, moveFill, 0, 1, moveBits, 0, 2}),
 	{3, moveHello, 1, 0, moveHello, 0, 0},
 	{0, moveBent, 0, 1, 2, 0, 0},
 	{0, moveBent, 5, 0, 7, 0, 0, moveRaw, 0, 3, 4, 1, 2, 3, 4},
@@ -117,6 +118,7 @@ const (
 	moveTime             // time passes
 	moveNotListen        // nothing is read for some moves
 	moveUrgent           // an urgent octet
+	moveBits             // many messages of one octet
 	moves
 )
 
@@ -313,6 +315,11 @@ func (x *attack) step() {
 		time.Sleep(time.Duration(b.next()) * time.Second)
 	case moveNotListen:
 		x.deaf = b.below(64)
+	case moveBits:
+		sid := x.stream()
+		for range b.next() {
+			x.data(sid, 1)
+		}
 	case moveUrgent:
 		sid := x.stream()
 		x.ctrl(sid, &frame{typ: typeUrg, offset: x.of(sid).sent + uint64(x.off()), octet: '!'})

@@ -220,7 +220,8 @@ func TestHalfCloseOverACut(t *testing.T) {
 			a.Write(question)
 			a.CloseWrite()
 		}()
-		got, err := io.ReadAll(b)
+		asked, answered := &meter{Reader: b}, &meter{Reader: a}
+		got, err := io.ReadAll(asked)
 		if sha256.Sum256(got) != sha256.Sum256(question) || err != nil {
 			t.Fatalf("question: read %d octets, %v", len(got), err)
 		}
@@ -229,13 +230,16 @@ func TestHalfCloseOverACut(t *testing.T) {
 			b.Write(answer)
 			b.Close()
 		}()
-		got, err = io.ReadAll(a)
+		got, err = io.ReadAll(answered)
 		if sha256.Sum256(got) != sha256.Sum256(answer) || err != nil {
 			t.Fatalf("answer: read %d octets, %v", len(got), err)
 		}
 		must(t, a.Close())
 		if n := wantShortStalls(t, a, b); n == 0 {
 			t.Error("no path was left: the cuts came too late")
+		}
+		if worst := max(asked.worst, answered.worst); worst > stallLimit {
+			t.Errorf("nothing to read for %v, at most %v", worst, stallLimit)
 		}
 	})
 }
