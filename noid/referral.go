@@ -2,6 +2,7 @@ package noid
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"net/netip"
 	"slices"
@@ -116,9 +117,13 @@ func (r *Resolver) resolveLiteral(ctx context.Context, a netip.Addr, strange boo
 	host, err := r.refer(ctx, a, strange)
 	if err != nil {
 		res.Partial = err
-		return res
+	} else {
+		res.MH = []*Set{host}
 	}
-	res.MH = []*Set{host}
+	// A reverse record that does not come may have been suppressed. All else
+	// that keeps a host from being found is an answer.
+	silent := errors.Is(err, ErrTimeout) || errors.Is(err, ErrServer)
+	res.NoFallback = r.trust.demanding() && (err == nil || silent)
 	return res
 }
 

@@ -155,7 +155,9 @@ func TestN29Trust(t *testing.T) {
 		if kind == nil {
 			host = "gw.example.net"
 		}
-		w.wantReferral("9.0.0.2", host, kind)
+		if w.wantReferral("9.0.0.2", host, kind).NoFallback {
+			t.Errorf("%v: plain TCP to an address is forbidden", trust)
+		}
 		if asked := w.dns.Asked("2.0.0.9.in-addr.arpa", dns.TypePTR) > 0; asked != (trust == Opportunistic || trust == Strict) {
 			t.Errorf("%v: asked for the reverse record: %v", trust, asked)
 		}
@@ -172,8 +174,9 @@ func TestN29Static(t *testing.T) {
 	for range 10 {
 		w.wantReferral("10.1.0.1", "also.example.net", nil)
 	}
-	w.wantReferral("10.0.0.1", "gw.example.net", nil)
-	w.wantReferral("10.0.0.9", "", ErrNoReferral)
+	if !w.wantReferral("10.0.0.1", "gw.example.net", nil).NoFallback || w.wantReferral("10.0.0.9", "", ErrNoReferral).NoFallback {
+		t.Error("a demanding mode falls back from what speaks mh, or not from what does not")
+	}
 	if n := w.dns.Total(); n != 0 {
 		t.Errorf("%d questions", n)
 	}
@@ -181,7 +184,7 @@ func TestN29Static(t *testing.T) {
 
 // N29: a reverse zone that does not answer costs no more than the budget, and
 // the address stays reachable.
-func TestN29SilentReverseZone(t *testing.T) {
+func TestN29BrokenReverseZone(t *testing.T) {
 	w := newReferralWorld(t, Config{})
 	w.resolve("ftp.example.net")
 	w.dns.SetFault("2.0.0.9.in-addr.arpa", dnstest.Fault{Silent: true})
@@ -189,6 +192,12 @@ func TestN29SilentReverseZone(t *testing.T) {
 	w.wantReferral("9.0.0.2", "", ErrTimeout)
 	if took := time.Since(start); took > 2*referralBudget {
 		t.Errorf("took %v", took)
+	}
+	w = newReferralWorld(t, Config{Trust: Strict})
+	w.resolve("ftp.example.net")
+	w.dns.SetFault("2.0.0.9.in-addr.arpa", dnstest.Fault{Rcode: dns.RcodeServerFailure})
+	if !w.wantReferral("9.0.0.2", "", ErrServer).NoFallback {
+		t.Error("a demanding mode falls back where the reverse record was suppressed")
 	}
 }
 

@@ -164,12 +164,12 @@ func (f *ftpSite) session(c *net.TCPConn) error {
 		return err
 	}
 	defer file.Close()
-	cmd := exec.Command("vsftpd", f.conf)
+	cmd := exec.CommandContext(f.t.Context(), "vsftpd", f.conf)
 	cmd.Stdin, cmd.Stdout = file, file
 	if err := f.server.Start(cmd); err != nil {
 		return err
 	}
-	f.sessions.Go(func() { _ = cmd.Wait() }) // ends with the connection, which the scene's end closes
+	f.sessions.Go(func() { _ = cmd.Wait() }) // ends with the connection or the test
 	return nil
 }
 

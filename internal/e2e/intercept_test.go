@@ -147,23 +147,23 @@ func TestIntercept(t *testing.T) {
 	near := s.startNear("[[intercept]]\nlisten = \"[::]:1234\"\nmode = \"redirect\"")
 	s.redirect(s.Laptop, "7, 80")
 	want := ""
-	reach := func(addr netip.Addr, port, transport string, use func(*net.TCPConn)) {
+	reach := func(addr netip.Addr, port string, mh bool, use func(*net.TCPConn)) {
 		t.Helper()
 		to := net.JoinHostPort(addr.String(), port)
 		c, err := pc.Dial("tcp", to)
 		s.must(err)
 		use(c.(*net.TCPConn))
-		want += fmt.Sprintf("%s %s <nil>\n", to, transport)
+		want += fmt.Sprintf("%s mh: %v <nil>\n", to, mh)
 	}
-	reach(legacy, "7", "tcp", s.wantEcho)
-	reach(s.Site.Addrs()[1], "80", "mh", func(c *net.TCPConn) { s.must(exchange(c, 1000, 1000, new(meter))) })
+	reach(legacy, "7", false, s.wantEcho)
+	reach(s.Site.Addrs()[1], "80", true, func(c *net.TCPConn) { s.must(exchange(c, 1000, 1000, new(meter))) })
 	var progress meter
 	cut := when(t, &progress, 2<<20, func() {
 		if err := s.ISP[0].Cut(); err != nil {
 			t.Error(err)
 		}
 	})
-	reach(s.Site.Addrs()[0], "80", "mh", func(c *net.TCPConn) { s.must(exchange(c, 4<<20, 8<<20, &progress)) })
+	reach(s.Site.Addrs()[0], "80", true, func(c *net.TCPConn) { s.must(exchange(c, 4<<20, 8<<20, &progress)) })
 	<-cut
 
 	// Who comes to the door by itself is not taken on to itself without end.
@@ -181,7 +181,7 @@ func TestIntercept(t *testing.T) {
 	s.must(near.Await(ctx, "stream finished", 3))
 	got := ""
 	for _, l := range near.Lines("stream finished") {
-		got += fmt.Sprintln(l["target"], l["transport"], l["error"])
+		got += fmt.Sprintf("%s mh: %v %v\n", l["target"], l["transport"] == "mh", l["error"])
 	}
 	if got != want {
 		t.Errorf("near logged\n%swant\n%s", got, want)

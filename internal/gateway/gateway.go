@@ -34,7 +34,7 @@ func Run(ctx context.Context, cfg *config.Gateway, h *daemon.Host) error {
 	g := &gateway{
 		cfg: cfg, host: h, streams: daemon.Streams{Log: h.Log},
 		policy: egress.Policy{Peers: cfg.Egress.Peers, Allow: cfg.Egress.Allow, Deny: cfg.Egress.Deny, Own: ownAddrs(h)},
-		dialer: &tcpemu.Dialer{Endpoint: h.Endpoint, Resolver: &names, Name: string(cfg.Name), Logger: h.Log},
+		dialer: &tcpemu.Dialer{Endpoint: h.Endpoint, Resolver: &names, Fallback: new(tcpemu.Fallback), Name: string(cfg.Name), Logger: h.Log},
 		slots:  make(chan struct{}, max(cfg.Limits.Connections, 1)),
 	}
 	doors, err := g.open()

@@ -2,19 +2,18 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"slices"
-	"syscall"
 
 	"github.com/sctpmh/mh/internal/daemon"
+	"github.com/sctpmh/mh/tcpemu"
 )
 
 // intercept takes a client on to where it was going when the packet filter
 // redirected it to us: over an association if the address leads to a host that
-// speaks mh, else by plain TCP as if nothing had happened.
+// speaks mh, else by TCP as if nothing had happened.
 func (g *gateway) intercept(client net.Conn) {
 	to, err := g.intended(client)
 	if err != nil {
@@ -23,16 +22,14 @@ func (g *gateway) intercept(client net.Conn) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), g.cfg.Limits.Connect.D())
 	st := daemon.Stream{Peer: client.RemoteAddr().String(), Target: to.String(), Transport: "mh"}
-	c, err := g.dialer.DialContext(ctx, "mh", st.Target)
-	if errors.Is(err, syscall.EPROTONOSUPPORT) {
-		st.Transport, st.Reason = "tcp", err.Error()
-		var d net.Dialer
-		c, err = d.DialContext(ctx, "tcp", st.Target)
-	}
+	c, err := g.dialer.DialContext(ctx, "tcp", st.Target)
 	cancel()
 	if err != nil {
 		g.failed(client, st.Target, err)
 		return
+	}
+	if l, ok := c.(*tcpemu.LegacyConn); ok {
+		st.Transport, st.Reason = l.Transport(), l.Reason()
 	}
 	g.streams.Run(st, client, c)
 }
