@@ -88,7 +88,10 @@ func readSpecification(t *testing.T) *specification {
 		case strings.HasPrefix(line, "#"):
 			heading = strings.TrimLeft(line, "# ")
 		case strings.HasPrefix(line, "| "):
-			cells := strings.Split(strings.Trim(line, "| "), " | ")
+			cells := strings.Split(strings.Trim(line, "|"), "|")
+			for i, c := range cells {
+				cells[i] = strings.TrimSpace(c)
+			}
 			if table == "" {
 				table = cells[0]
 			} else if !strings.HasPrefix(line, "| ---") {
