@@ -1,12 +1,11 @@
 // Package splice joins two connections so that each end believes to speak with
 // the other: octets are copied both ways, the end of a direction is passed on
-// as such, and a reset as a reset.
+// as such, a reset as a reset, and an urgent octet as an urgent one.
 package splice
 
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
 	"sync"
 	"syscall"
@@ -62,7 +61,7 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, bufferSize); return 
 func pass(dst, src net.Conn) (n int64, err error) {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
-	n, err = io.CopyBuffer(writerOnly{dst}, readerOnly{src}, *buf)
+	n, err = copyAll(newLeg(dst), newLeg(src), *buf)
 	if err == nil {
 		err = closeWrite(dst)
 	}
@@ -72,11 +71,6 @@ func pass(dst, src net.Conn) (n int64, err error) {
 	}
 	return n, err
 }
-
-// readerOnly and writerOnly hide what could take io.Copy past the buffer: a
-// ReadFrom that waits for the source would not see the other side's end.
-type readerOnly struct{ io.Reader }
-type writerOnly struct{ io.Writer }
 
 // closeWrite ends a direction. That the other side has ended everything
 // already is no error.
