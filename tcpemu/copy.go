@@ -40,7 +40,7 @@ func (c *Conn) ReadFrom(r io.Reader) (n int64, err error) {
 // putAlone is put for one that is not yet the one who writes.
 func (c *Conn) putAlone(unit []byte) (n int, err error) {
 	c.writing <- struct{}{}
-	defer func() { <-c.writing }()
+	defer c.doneWriting()
 	return c.put(unit, false)
 }
 

@@ -1,11 +1,13 @@
 package tcpemu
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -68,8 +70,25 @@ func class(err error) string {
 	return op + ": other: " + err.Error()
 }
 
-// octet is what an end writes at an offset.
-func octetAt(end, offset int) byte { return byte(offset*7 + offset>>8 + 31*end) }
+// patternPeriod is after how many octets what an end writes comes again.
+const patternPeriod = 1 << 16
+
+// patterns are what the ends write, from any offset below the period on.
+var patterns = sync.OnceValue(func() (p [2][]byte) {
+	for e := range p {
+		p[e] = make([]byte, patternPeriod, patternPeriod+flood)
+		for i := range p[e] {
+			p[e][i] = byte(i*7 + i>>8 + 31*e)
+		}
+		for len(p[e]) < cap(p[e]) {
+			p[e] = append(p[e], p[e][:patternPeriod]...)
+		}
+	}
+	return p
+})
+
+// octets is what an end writes at an offset.
+func octets(end, offset, n int) []byte { return patterns()[end][offset%patternPeriod:][:n] }
 
 // player plays a script on TCP and on ours and compares what they show. What it
 // remembers is what the applications know; where it must know more, it asks the
@@ -201,11 +220,7 @@ func (x *subject) call(st scriptStep) passed {
 	var err error
 	switch st.verb {
 	case doWrite, doFlood:
-		b := make([]byte, st.n)
-		for i := range b {
-			b[i] = octetAt(e, x.written[e]+i)
-		}
-		n, err := c.Write(b)
+		n, err := c.Write(octets(e, x.written[e], st.n))
 		if st.verb == doFlood && err != nil {
 			return passed{shown{err: class(err)}, n}
 		}
@@ -243,14 +258,7 @@ func (x *subject) call(st scriptStep) passed {
 }
 
 // wrong reports octets that an end read and the other did not write there.
-func wrong(e, offset int, b []byte) bool {
-	for i, o := range b {
-		if o != octetAt(1-e, offset+i) {
-			return true
-		}
-	}
-	return false
-}
+func wrong(e, offset int, b []byte) bool { return !bytes.Equal(b, octets(1-e, offset, len(b))) }
 
 // drain reads what the other end has written, or is writing, or as far as it
 // gets after a reset. How much that is differs.

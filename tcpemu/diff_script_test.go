@@ -122,5 +122,5 @@ const (
 	shrinkLimit = 20 * time.Second
 
 	// stepLimit bounds a step, in which nothing takes as long.
-	stepLimit = 5 * time.Second
+	stepLimit = 10 * time.Second
 )
