@@ -54,6 +54,9 @@ func TestSumsOfWindows(t *testing.T) {
 		}
 		all = append(all, size)
 	}
+	if len(all) < 100 {
+		t.Errorf("the windows of %d connections are all that there is", len(all))
+	}
 	for i, size := range all {
 		s := sums[i%2]
 		s.shrink(s.shrink(size, size/2), 0)

@@ -36,6 +36,10 @@ func (w *Windows) conn() int      { return orDefault(w.Conn, 4<<20) }
 func (w *Windows) assoc() int64   { return int64(orDefault(w.Assoc, 64<<20)) }
 func (w *Windows) process() int64 { return int64(orDefault(w.Process, 1<<30)) }
 
+// forGrowth is what of process large windows may use: the rest is for
+// connections to come.
+func (w *Windows) forGrowth() int64 { return w.process() / 4 * 3 }
+
 func orDefault(n, def int) int {
 	if n > 0 {
 		return n
@@ -77,13 +81,13 @@ func (s *windowSum) open() bool {
 // grow returns the window that one of a given size may become: no larger than
 // size, and by no more than a part of what is left of the sums.
 func (s *windowSum) grow(window, size, part int) int {
-	left := min(s.of.assoc()-s.beyond.Load(), s.of.process()-s.of.used.Load())
+	left := min(s.of.assoc()-s.beyond.Load(), s.of.forGrowth()-s.of.used.Load())
 	by := min(int64(min(size, s.of.conn())-window), left/int64(part))
 	if by <= 0 {
 		return window
 	}
 	// Others may have taken from what was left by now.
-	if s.add(by, by); s.beyond.Load() > s.of.assoc() || s.of.used.Load() > s.of.process() {
+	if s.add(by, by); s.beyond.Load() > s.of.assoc() || s.of.used.Load() > s.of.forGrowth() {
 		s.add(-by, -by)
 		return window
 	}
