@@ -121,7 +121,7 @@ func TestWeakerProofIsNotReused(t *testing.T) {
 // association, and no connection was disturbed.
 func TestSimultaneousOpenMerges(t *testing.T) {
 	kept := map[bool]int{}
-	for range 8 { // chance decides which one stays
+	for range 24 { // chance decides which one stays
 		synctest.Test(t, func(t *testing.T) {
 			w := newTown(t)
 			a, b := w.addParty(w.addHost(2), "a.example"), w.addParty(w.addHost(2), "b.example")
@@ -383,15 +383,15 @@ func TestSpread(t *testing.T) {
 			}
 		}
 		count := map[*session]int{}
-		for range 80 {
+		for range 200 {
 			count[a.dial("b.example").s]++
 		}
 		heavy := first
 		if q.Local.Addr() == ha.addrs[0] {
 			heavy = second
 		}
-		if n := count[heavy.s]; len(count) != 2 || n < 45 || n > 74 {
-			t.Errorf("%d of 80 connections on %d associations went the way that should carry 60", n, len(count))
+		if n := count[heavy.s]; len(count) != 2 || n < 120 || n > 185 {
+			t.Errorf("%d of 200 connections on %d associations went the way that should carry 150", n, len(count))
 		}
 		// One that goes away is replaced.
 		first.s.goAway()

@@ -118,7 +118,7 @@ type party struct {
 // addParty has a user of a host listen, on a port of its own, and answer.
 func (w *town) addParty(h *townHost, name string) *party {
 	w.t.Helper()
-	p := &party{w: w, name: name, endpoint: listenOnHost(w.t, h.Host, h.addrs), accepted: make(chan *Conn, 100)}
+	p := &party{w: w, name: name, endpoint: listenOnHost(w.t, h.Host, h.addrs), accepted: make(chan *Conn, 1000)}
 	var err error
 	p.l, err = Listen(p.endpoint, &ListenConfig{Name: name, Resolver: w})
 	must(w.t, err)
