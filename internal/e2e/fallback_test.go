@@ -120,7 +120,7 @@ func TestServerAddressIsDead(t *testing.T) {
 	s.serveHTTP(8000)
 	for _, name := range []string{"near.example.net", "far.example.net"} { // behind the same provider, and behind the other
 		s.wantWithin(oneDelay, name, 8000, "_mhsctp."+name, ">"+dead.String()+":8000: no answer so far")
-		s.wantWithin(oneDelay/2, name, 8000, "it has won here before")
+		s.wantWithin(oneDelay, name, 8000, "it has won here before")
 	}
 }
 
@@ -195,7 +195,7 @@ func TestKernelPrefersDeadUplink(t *testing.T) {
 	laptop := s.Laptop.Addrs()
 	s.wantWithin(oneDelay, "four.example.net", 8000, laptop[0].String()+">10.2.2.2:8000: no answer so far")
 	s.wantWithin(oneDelay, "six.example.net", 8000, laptop[1].String()+">[fd00:2:2::2]:8000: no answer so far")
-	s.wantWithin(oneDelay/2, "four.example.net", 8000, "it has won here before")
+	s.wantWithin(oneDelay, "four.example.net", 8000, "it has won here before")
 }
 
 // multipathCounter is one of those that the kernel keeps of multipath TCP in a
@@ -278,7 +278,7 @@ func TestGatewayIsDown(t *testing.T) {
 	s.serveHTTP(lab.ServicePort)
 	s.gw.Stop()
 	s.wantWithin(2*oneDelay, lab.SiteName, lab.ServicePort, "mh: no answer so far")
-	s.wantWithin(oneDelay/2, lab.SiteName, lab.ServicePort, "it has won here before")
+	s.wantWithin(oneDelay, lab.SiteName, lab.ServicePort, "it has won here before")
 }
 
 // Who suppresses the capability record gets a host in mode strict to talk to
