@@ -7,8 +7,9 @@
 //	http.DefaultTransport.(*http.Transport).DialContext = d.DialContext
 //
 // All connections between two hosts share one association, whoever opens them
-// and whoever made it, unless Dialer.Policy says otherwise. One connection is one
-// stream number, the same in both directions.
+// and whoever made it, unless Dialer.Policy says otherwise; a program that dials
+// and listens sets Dialer.Listener for that. One connection is one stream number,
+// the same in both directions.
 //
 // Hosts that do not speak mh are reached by a dialer with a [Fallback], which
 // races multipath TCP and TCP over all uplinks and addresses.

@@ -204,6 +204,34 @@ func TestOpenCrossesGoAway(t *testing.T) {
 	}
 }
 
+// Over an association that there is, the answer to a question that goes with
+// OPEN is here after one round trip; one that waits for the answer to OPEN takes
+// two.
+func TestEarlyDataSavesARoundTrip(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		a, b := w.addParty(w.addHost(1), "a.example"), w.addParty(w.addHost(1), "b.example")
+		w.register("b.example", b.endpoint)
+		a.dial("b.example")
+		trips := func(early string, late string) float64 {
+			began := time.Now()
+			c, err := a.d.DialEarly(t.Context(), "mh", "b.example:7", []byte(early))
+			must(t, err)
+			defer c.Close()
+			_, err = io.WriteString(c, late)
+			must(t, err)
+			_, err = io.ReadFull(c, make([]byte, len("b.example\n")))
+			must(t, err)
+			return float64(time.Since(began)) / float64(2*lan.Delay)
+		}
+		early, late := trips("\n", ""), trips("", "\n")
+		if early > 1.2 || late < 1.9 {
+			t.Errorf("%.2f round trips with early data, %.2f without", early, late)
+		}
+		t.Logf("%.2f round trips with early data, %.2f without", early, late)
+	})
+}
+
 // Shutdown refuses, in a way that may be asked elsewhere, what nobody has
 // accepted; it waits for the rest.
 func TestShutdownDrains(t *testing.T) {
