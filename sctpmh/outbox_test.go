@@ -251,3 +251,35 @@ func BenchmarkOutboxEcho(b *testing.B) {
 		}
 	}
 }
+
+func TestTakeWaitsForAMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newOutbox(100)
+		taken := make(chan string)
+		go func() { // ends with the outbox
+			defer close(taken)
+			for {
+				m, err := b.take(t.Context())
+				if err != nil {
+					return
+				}
+				taken <- string(m.Data)
+			}
+		}()
+		for _, mark := range []byte("ab") {
+			synctest.Wait()
+			mustPut(t, &b, 1, mark)
+			if got := <-taken; got != string(mark) {
+				t.Errorf("taken %q, want %q", got, mark)
+			}
+		}
+		synctest.Wait()
+		if len(b.flows) != 0 {
+			t.Errorf("%d flows while it waits", len(b.flows))
+		}
+		b.end(ErrClosed)
+		if got, more := <-taken; more {
+			t.Errorf("after the end: %q", got)
+		}
+	})
+}
