@@ -146,8 +146,10 @@ const (
 	inboxLimit = 8 << 20
 
 	// inboxTrain bounds the batches that are handled between two looks at what
-	// there is to send.
+	// else there is to do, and stepTrain those between two looks at what users
+	// send and can take: half a megabyte at the most.
 	inboxTrain = 64
+	stepTrain  = 8
 
 	// strayLimit bounds the batches that wait for the endpoint: those that no
 	// association owns. A flood of them takes 64 KiB each at the most.

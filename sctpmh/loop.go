@@ -77,7 +77,10 @@ func (l *loop) run() {
 			l.arrived = l.inbox.take(l.arrived[:0])
 			for i, in := range l.arrived {
 				l.receive(in)
-				if i%2 == 1 {
+				switch {
+				case i%stepTrain == stepTrain-1:
+					l.step() // others wait, or have something to say
+				case i%2 == 1:
 					l.transmit(l.stack.now()) // an acknowledgement is due, see receive
 				}
 			}
