@@ -42,10 +42,11 @@ type stage struct {
 	c      *Conn
 	asked  *Open
 	giveUp context.CancelFunc
+	told   chan error // how the application's open ended
 }
 
 func newStage(t *testing.T, ours bool) *stage {
-	s := &stage{sid: 2, epoch: 7}
+	s := &stage{sid: 2, epoch: 7, told: make(chan error, 1)}
 	if ours {
 		s.sid = 1
 	}
@@ -72,7 +73,10 @@ func (s *stage) do(event string) (said []string, codes []Code) {
 	case "application opens":
 		var ctx context.Context
 		ctx, s.giveUp = context.WithCancel(s.t.Context())
-		go s.s.open(ctx, &request{target: Target{Port: 80}, early: []byte("q")}) // ends with the answer, or the association
+		go func() { // ends with the answer, or the association
+			_, err := s.s.open(ctx, &request{target: Target{Port: 80}, early: []byte("q")})
+			s.told <- err
+		}()
 	case "application gives up":
 		s.giveUp()
 	case "application accepts":
@@ -204,6 +208,9 @@ func playTransition(t *testing.T, ours bool, state, event, action, next string) 
 	sends, _, _ := strings.Cut(action, ";")
 	if want := capitals.FindAllString(sends, -1); !slices.Equal(said, want) || s.state() != next {
 		t.Errorf("stream %d, %s: %s has %v said and leads to %s, want %v and %s", s.sid, state, event, said, s.state(), want, next)
+	}
+	if strings.Contains(action, "tell the application") && strings.HasPrefix(state, "opening") && (len(s.told) == 0 || <-s.told == nil) {
+		t.Errorf("stream %d, %s: %s, and the application is not told", s.sid, state, event)
 	}
 	if strings.Contains(sends, "same code") && !slices.Equal(codes, []Code{CodeTimeout}) {
 		t.Errorf("stream %d, %s: %s is answered with codes %v, want %d", s.sid, state, event, codes, CodeTimeout)
