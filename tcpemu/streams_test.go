@@ -200,8 +200,8 @@ func BenchmarkEchoBesideBulk(b *testing.B) {
 // no memory.
 func TestClosedStreamsLeaveNothing(t *testing.T) {
 	const streams, rounds = 500, 5
-	used := processWindows.used.Load()
 	w := newCrowd(t, streams, nil)
+	w.dialer.Windows = new(Windows)
 	var sessions [2]*session
 	var level [rounds]int64
 	for i := range level {
@@ -234,7 +234,7 @@ func TestClosedStreamsLeaveNothing(t *testing.T) {
 		}
 		_, level[i] = inUse()
 	}
-	if n := processWindows.used.Load() - used; n != 0 {
+	if n := w.dialer.Windows.used.Load(); n != 0 {
 		t.Errorf("windows of %d octets remain in the process", n)
 	}
 	// The first round makes what the association keeps for each number.
