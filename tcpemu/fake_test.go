@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/sctpmh/mh/sctpmh"
 )
@@ -35,7 +36,6 @@ func (a *fakeAssoc) ID() uint64                     { return 1 }
 func (a *fakeAssoc) Permit([]netip.Addr)            {}
 func (a *fakeAssoc) Peer() sctpmh.Peer              { return a.peer }
 func (a *fakeAssoc) MaxPayload() int                { return 1204 }
-func (a *fakeAssoc) Paths() []sctpmh.PathInfo       { return nil }
 func (a *fakeAssoc) PathsChanged() <-chan struct{}  { return nil }
 func (a *fakeAssoc) SetPrimary(sctpmh.Pair) bool    { return false }
 func (a *fakeAssoc) Stats() sctpmh.Stats            { return sctpmh.Stats{} }
@@ -43,6 +43,13 @@ func (a *fakeAssoc) Failovers() []sctpmh.Failover   { return nil }
 func (a *fakeAssoc) Done() <-chan struct{}          { return a.done }
 func (a *fakeAssoc) Shutdown(context.Context) error { a.end(io.EOF); return nil }
 func (a *fakeAssoc) Abort(reason string)            { a.end(errors.New(reason)) }
+
+// Paths returns one path, from which the session knows how long a round trip
+// takes.
+func (a *fakeAssoc) Paths() []sctpmh.PathInfo {
+	return []sctpmh.PathInfo{{InUse: true, Confirmed: true, State: sctpmh.Active, SRTT: 20 * time.Millisecond}}
+}
+
 func (a *fakeAssoc) Err() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()

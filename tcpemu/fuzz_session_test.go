@@ -81,7 +81,7 @@ var attacks = [][]byte{
 	{11, 3, moveDial, useEcho, 3, moveDial, useEcho, 3, moveDial, useEcho, 3, moveOK, 0, 0, movePing, 0, 1, moveAway, moveDial, useEcho, 0},
 	{5, moveDial, useBulk, 0, moveDial, useKeep, 0, moveOK, 0, 0, moveOK, 1, 0, moveTime, 90, moveRaw, 0, 3, 2, 1, 2, 3},
 	{9, 2, moveRaw, 0, 2, 30, 1, 2, 3, movePing, 0, 0, moveOK, 0, 0},
-	slices.Concat([]byte{0}, openFor(useKeep), []byte{moveUser, 0, 8, moveUser, 0, 6, moveUser, 0, 6, moveUser, 0, 11, moveTime, 1, moveUrgent, 0, 0, moveUser, 0, 12, moveTime, 200, moveUser, 0, 10, moveUser, 0, 0}),
+	slices.Concat([]byte{0}, openFor(useKeep), []byte{moveUser, 0, 8, moveUser, 0, 6, moveUser, 0, 6, moveUser, 0, 11, movePing, 0, 2, moveUrgent, 0, 0, moveUser, 0, 12, moveTime, 20, movePing, 0, 2, moveTime, 255, moveUser, 2, 10, moveUser, 0, 0, movePing, 0, 2}),
 	slices.Concat([]byte{0}, openFor(useKeep), []byte{moveFill, 0, 3}),                                    // closed with unread octets when all is over
 	slices.Concat([]byte{16}, openFor(useHold), []byte{moveFill, 0, 3}),                                   // accepted when all is over
 	{1, moveDial, useKeep, 0, moveData, 96, 9, moveDial, useKeep, 0, moveData, 97, 9, moveFail, 0, 0, 96}, // dialled in vain, with octets of the peer
@@ -108,7 +108,7 @@ const (
 	moveCredit           // credit
 	moveOK               // the answer to a connection of theirs
 	moveFail             // so
-	movePing             // and PONG
+	movePing             // or PONG, to nothing or to their latest PING
 	moveAway             // GOAWAY
 	moveHello            // a second HELLO
 	moveBent             // a message with a wrong octet, or one cut short
@@ -160,7 +160,9 @@ type attack struct {
 	deaf   int    // for so many moves nothing is read
 	epoch  uint32
 	uses   map[uint16]*use
-	victim uint16 // a stream that is left alone
+	ping   sctpmh.Message // their latest one
+	opaque uint64         // in it
+	victim uint16         // a stream that is left alone
 
 	windows Windows      // of their process
 	busy    atomic.Int32 // users that do something
@@ -295,7 +297,15 @@ func (x *attack) step() {
 		sid := x.theirs(b.next())
 		x.ctrl(sid, &frame{typ: typeOpenFail, epoch: x.of(sid).epoch + uint32(x.off()), code: Code(b.next()), text: "no"})
 	case movePing:
-		x.ctrl(x.stream(), &frame{typ: [2]frameType{typePing, typePong}[b.below(2)], opaque: 7})
+		sid := x.stream()
+		switch b.below(3) {
+		case 0:
+			x.ctrl(sid, &frame{typ: typePing, opaque: 7})
+		case 1:
+			x.ctrl(sid, &frame{typ: typePong, opaque: 7})
+		case 2:
+			x.ctrl(x.ping.Stream, &frame{typ: typePong, opaque: x.opaque})
+		}
 	case moveAway:
 		x.ctrl(0, &frame{typ: typeGoAway, code: CodeUnsupported})
 	case moveHello:
@@ -409,6 +419,8 @@ func (x *attack) learn(m sctpmh.Message) {
 		if f.epoch == u.epoch {
 			u.credit = max(u.credit, f.credit, f.offset)
 		}
+	case typePing:
+		x.ping, x.opaque = m, f.opaque
 	case typeUrg:
 		u.got++
 	case typeOpenFail:
@@ -565,7 +577,7 @@ func (x *attack) use(c *Conn, how int) {
 // dial has a user of theirs open a connection, and give up after a minute.
 func (x *attack) dial() {
 	how := x.script.below(uses)
-	early := make([]byte, x.script.below(4)*5000)
+	early := make([]byte, x.script.below(5)*5000)
 	x.user(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
