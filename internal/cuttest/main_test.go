@@ -8,7 +8,9 @@
 //	         +-- ISP B --+
 //
 // A cut is silent: packets vanish, and the devices keep their carrier. One
-// provider is dark at a time.
+// provider is dark at a time. More of it, and other cuts:
+//
+//	go test ./internal/cuttest -run Apps -v -seed 7 -cuts 50
 package cuttest
 
 import (
@@ -21,16 +23,12 @@ import (
 	"github.com/sctpmh/mh/internal/testnet"
 )
 
-func TestMain(m *testing.M) { os.Exit(testnet.Main(leakless{m}, "internal/cuttest", nil)) }
-
-// leakless fails a run that leaves a goroutine behind.
-type leakless struct{ m *testing.M }
-
-func (l leakless) Run() int {
-	code := l.m.Run()
+// TestMain fails a run that leaves a goroutine behind.
+func TestMain(m *testing.M) {
+	code := testnet.Main(m, "internal/cuttest", nil)
 	if err := goleak.Find(); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, err)
-		return 1
+		code = 1
 	}
-	return code
+	os.Exit(code)
 }
