@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"testing"
+	"testing/synctest"
 
 	"github.com/sctpmh/mh/sctpmh"
 )
@@ -64,4 +65,41 @@ func TestTooMuchBeforeHello(t *testing.T) {
 			t.Errorf("too many %s: ended by %v", name, err)
 		}
 	}
+}
+
+// What answers an OPEN of ours, and what follows on its stream, does not wait
+// for a HELLO that was lost: a peer may send as much of it as it has credit for,
+// in messages as small as it likes.
+func TestAnswersNeedNoHello(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDialogue(t, sessionConfig{dialled: true})
+		d.want(0, typeHello)
+		opened := make(chan *Conn)
+		go func() { // ends with the answer
+			c, err := d.s.open(t.Context(), &request{target: Target{Port: 80}})
+			if err != nil {
+				t.Error(err)
+			}
+			opened <- c
+		}()
+		open := d.want(1, typeOpen)
+		// It dialled, too, and took the number for its own until it had our HELLO.
+		d.say(1, frame{typ: typeOpen, epoch: open.epoch + 9, target: Target{Port: 80}, credit: 1000})
+		d.sayData(1, "void")
+		d.say(1, frame{typ: typeOpenOK, epoch: open.epoch, credit: 1000})
+		c := <-opened
+		for range 2 * maxEarly {
+			d.sayData(1, "x")
+		}
+		d.say(1, frame{typ: typeFin, offset: 2 * maxEarly})
+		if got, err := io.ReadAll(c); len(got) != 2*maxEarly || err != nil {
+			t.Errorf("read %d octets, %v", len(got), err)
+		}
+		d.sayHello(1, helloDialled)
+		<-d.s.greeted
+		synctest.Wait()
+		if err := d.s.assoc.Err(); err != nil {
+			t.Error(err)
+		}
+	})
 }

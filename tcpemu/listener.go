@@ -260,6 +260,10 @@ func (o *Open) Accept(bound netip.AddrPort) (*Conn, error) {
 	o.once.Do(func() {
 		c.laddr = Addr{Host: c.s.cfg.name, Port: o.Target.Port}
 		c.raddr = Addr{Host: c.s.peerHost(), Port: c.sid}
+		// Who writes is let finish before a RESET is answered: OPEN_OK behind our
+		// RESET would come to a stream that is not open any more.
+		c.writing <- struct{}{}
+		defer c.doneWriting()
 		c.mu.Lock()
 		if err = c.send.err; err == nil {
 			c.accepted = true

@@ -342,3 +342,25 @@ func TestEndByForceResetsEveryStream(t *testing.T) {
 		t.Error("a peer that restarted is still to be identified")
 	}
 }
+
+// A RESET that comes while a connection is being accepted is answered behind
+// OPEN_OK: the opener has the number free after our RESET.
+func TestAcceptIsOneStep(t *testing.T) {
+	opens := make(chan *Open, 1)
+	d := newDialogue(t, sessionConfig{accept: func(o *Open) error { opens <- o; return nil }})
+	d.want(0, typeHello)
+	d.sayHello(1, helloDialled)
+	for epoch := range uint32(2000) {
+		d.say(1, frame{typ: typeOpen, epoch: epoch, target: Target{Port: 80}, credit: 1000})
+		o := <-opens
+		d.say(1, frame{typ: typeReset, epoch: epoch, code: CodeRefused})
+		_, _ = o.Accept(netip.AddrPort{}) // before the RESET or after it
+		m := d.next()
+		if f, _, _ := parseFrame(m.Data); f.typ == typeOpenOK {
+			d.want(1, typeReset)
+		} else if f.typ != typeReset {
+			t.Fatalf("epoch %d: the session says %x", epoch, m.Data)
+		}
+	}
+	d.wantNothing()
+}

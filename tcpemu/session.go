@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -163,14 +164,17 @@ func (s *session) handle(m sctpmh.Message) error {
 		}
 		switch isHello := f.typ == typeHello; {
 		case !hello && !isHello:
-			return s.hold(m)
+			if !s.answers(c, &f) {
+				return s.hold(m)
+			}
+			s.dropEarly(m.Stream)
 		case hello && isHello:
 			return errors.New("a second HELLO")
 		}
 		return s.handleFrame(m.Stream, c, &f)
 	case m.PPID != ppidData:
 		return nil // somebody else's, not for us to judge
-	case !hello:
+	case !hello && !s.answers(c, nil):
 		return s.hold(m)
 	case s.crossed(m.Stream, c):
 		return nil
@@ -192,6 +196,26 @@ func (s *session) hold(m sctpmh.Message) error {
 		return errors.New("too much before HELLO")
 	}
 	return nil
+}
+
+// answers reports whether a message is the answer to an OPEN of ours, or
+// follows one on its stream; f is nil for DATA. Such a one need not wait for
+// HELLO: who answers has the same view of the numbers as we have, and may send
+// as much as it has credit for.
+func (s *session) answers(c *Conn, f *frame) bool {
+	switch {
+	case c == nil || !s.ours(c.sid):
+		return false
+	case f != nil && (f.typ == typeOpenOK || f.typ == typeOpenFail):
+		return f.epoch == c.epoch
+	}
+	return isClosed(c.answered)
+}
+
+// dropEarly forgets what the peer sent on a stream when it still took the
+// number for its own. It has given it up: its answer came after that.
+func (s *session) dropEarly(sid uint16) {
+	s.early = slices.DeleteFunc(s.early, func(m sctpmh.Message) bool { return m.Stream == sid && !m.Unordered })
 }
 
 func (s *session) handleFrame(sid uint16, c *Conn, f *frame) error {
