@@ -31,7 +31,7 @@ var backendRows = []struct {
 	programs, tests []string
 	run             func(t *testing.T, v *vm.VM, pair string) string
 }{
-	{"all tests of tcpemu, nettest.TestConn among them", nil, []string{"tcpemu"}, runEmulation},
+	{"the tests of tcpemu that backends have a part in, nettest.TestConn among them", nil, []string{"tcpemu"}, runEmulation},
 	{"the download of mh demo, two failovers in it", []string{"cmd/mh", "cmd/mh-gw", "cmd/mh-socks"}, nil, runDemo},
 }
 

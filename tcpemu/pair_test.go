@@ -27,8 +27,17 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 	}
+	if backends.dialer != sctpmh.UDP || backends.listener != sctpmh.UDP {
+		flag.Set("test.skip", withoutBackend)
+	}
 	goleak.VerifyTestMain(m)
 }
+
+// withoutBackend is tests in which no backend has a part and that other
+// machines than this one have no use for: of the specification's page, which is
+// not there; of fallbacks; and of simulated networks, which are long on emulated
+// processors.
+const withoutBackend = "^TestSpecification|^TestDifferencesAreListed|^Test(No)?Fallback|^TestWindowF|^TestNettestSimulated|^TestBulkOverAFlappingNetwork"
 
 // segmentEarly has the loopback device carry packets as a cable does. It
 // carries trains of them in one piece otherwise, and Linux 6.1 dies of one that
