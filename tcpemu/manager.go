@@ -3,7 +3,6 @@ package tcpemu
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -47,6 +46,7 @@ type member struct {
 	ready   chan struct{} // closed when session or err is set
 	session *session
 	err     error
+	givenUp bool // the dial that made it was, so that err says nothing of the host
 
 	left    chan struct{} // closed when no further dial is to use it
 	primary pair          // see Spread; guarded by the pool's mu
@@ -303,7 +303,7 @@ func (d *Dialer) memberFor(ctx context.Context, host *Endpoint, tried *member) (
 			return nil, false, ctx.Err()
 		}
 		switch {
-		case isContext(m.err) && ctx.Err() == nil: // that dial was given up, this one is not
+		case m.givenUp && ctx.Err() == nil: // that dial was, this one is not
 		case m.err != nil:
 			return nil, false, m.err
 		case m.session.usable():
@@ -312,10 +312,6 @@ func (d *Dialer) memberFor(ctx context.Context, host *Endpoint, tried *member) (
 			p.leave(m)
 		}
 	}
-}
-
-func isContext(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // reuse returns the member that a peer made, when it can serve a dial and there
@@ -337,6 +333,7 @@ func (d *Dialer) make(ctx context.Context, m *member) {
 	defer cancel()
 	defer context.AfterFunc(d.life, cancel)()
 	if m.session, m.err = d.connect(ctx, m); m.err != nil {
+		m.givenUp = ctx.Err() != nil
 		if d.life.Err() != nil {
 			m.err = net.ErrClosed
 		}

@@ -318,6 +318,38 @@ func TestDialerCloseEndsDials(t *testing.T) {
 	})
 }
 
+// A dial that has little time fails no other that waits for its association:
+// that one makes one itself.
+func TestImpatientDialFailsNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		h := w.addHost(1)
+		a, b := w.addParty(w.addHost(1), "a.example"), w.addParty(h, "b.example")
+		w.register("b.example", b.endpoint)
+		h.isolate(w, true)
+		dial := func(patience time.Duration) <-chan error {
+			end := make(chan error, 1)
+			go func() { // ends with the dial
+				ctx, cancel := context.WithTimeout(context.Background(), patience)
+				defer cancel()
+				c, err := a.d.DialContext(ctx, "mh", "b.example:7")
+				if err == nil {
+					c.Close()
+				}
+				end <- err
+			}()
+			synctest.Wait()
+			return end
+		}
+		impatient, patient := dial(100*time.Millisecond), dial(10*time.Second)
+		wantIs(t, "the impatient dial", <-impatient, syscall.ETIMEDOUT)
+		h.isolate(w, false)
+		if err := <-patient; err != nil {
+			t.Errorf("the patient dial: %v", err)
+		}
+	})
+}
+
 // With Isolate each connection has an association, which ends with it.
 func TestIsolate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
