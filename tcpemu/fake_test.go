@@ -83,6 +83,9 @@ func (a *fakeAssoc) TrySend(m sctpmh.Message) (bool, error) {
 	if isClosed(a.done) {
 		return false, syscall.ECONNRESET
 	}
+	if m.Stream >= a.peer.OutStreams {
+		return false, sctpmh.ErrStream
+	}
 	if a.out == nil {
 		return true, nil
 	}

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/sctpmh/mh/sctpmh"
 )
@@ -34,6 +35,23 @@ func (a *crowded) Send(ctx context.Context, m sctpmh.Message) error {
 		}
 	}
 	return a.fakeAssoc.Send(ctx, m)
+}
+
+// An answer that cannot be sent must not end all others: the peer has no such
+// stream to be asked on.
+func TestAskedWhereNoAnswerGoes(t *testing.T) {
+	for _, f := range []frame{{typ: typePing, opaque: 1}, {typ: typeOpen, epoch: 1, target: Target{Port: 80}, credit: 1000}} {
+		d := newDialogue(t, sessionConfig{})
+		d.want(0, typeHello)
+		d.sayHello(1, helloDialled)
+		d.wantNothing()
+		d.say(d.a.peer.OutStreams|1, f)
+		select {
+		case <-d.a.done:
+		case <-time.After(10 * time.Second):
+			t.Errorf("type %d is no breach", f.typ)
+		}
+	}
 }
 
 // What a stream has to say waits for its own bulk and for no other's.

@@ -219,6 +219,9 @@ func (s *session) dropEarly(sid uint16) {
 }
 
 func (s *session) handleFrame(sid uint16, c *Conn, f *frame) error {
+	if (f.typ == typePing || f.typ == typeOpen) && sid >= s.assoc.Peer().OutStreams {
+		return fmt.Errorf("message of type %d on stream %d, on which we cannot answer", f.typ, sid)
+	}
 	switch f.typ {
 	case typeHello:
 		return s.handleHello(sid, f)
