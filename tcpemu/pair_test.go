@@ -83,8 +83,14 @@ func init() {
 // is one for each SCTP port.
 var endpoints atomic.Uint32
 
-// listenOn opens an endpoint. The kernel uses UDP only when the other end does.
+// listenOn opens an endpoint with as many streams as it has by itself.
 func listenOn(t testing.TB, b sctpmh.Backend) *sctpmh.Endpoint {
+	t.Helper()
+	return listenWith(t, b, 0)
+}
+
+// listenWith opens an endpoint. The kernel uses UDP only when the other end does.
+func listenWith(t testing.TB, b sctpmh.Backend, streams uint16) *sctpmh.Endpoint {
 	t.Helper()
 	n := endpoints.Add(1)
 	addr := netip.AddrFrom4([4]byte{127, 1, byte(n >> 8), byte(n)})
@@ -92,7 +98,7 @@ func listenOn(t testing.TB, b sctpmh.Backend) *sctpmh.Endpoint {
 	if b == sctpmh.Kernel && backends.dialer != backends.listener {
 		port = 9899 // what the kernel was told
 	}
-	e, err := sctpmh.Listen([]netip.AddrPort{netip.AddrPortFrom(addr, port)}, &sctpmh.Config{Backend: b, Adaptation: AdaptationCode})
+	e, err := sctpmh.Listen([]netip.AddrPort{netip.AddrPortFrom(addr, port)}, &sctpmh.Config{Backend: b, Adaptation: AdaptationCode, MaxStreams: streams})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net/netip"
 	"os"
 	"runtime"
 	"slices"
@@ -27,13 +26,8 @@ type crowd struct {
 // in a goroutine of its own; nil: they are left to accepted.
 func newCrowd(t testing.TB, streams int, serve func(*Conn)) *crowd {
 	t.Helper()
-	endpoint := func() *sctpmh.Endpoint {
-		e, err := sctpmh.Listen([]netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}, &sctpmh.Config{Adaptation: AdaptationCode, MaxStreams: uint16(2*streams + 2)})
-		must(t, err)
-		t.Cleanup(func() { e.Close() })
-		return e
-	}
-	w := &crowd{world: newWorldOn(t, names{}, endpoint(), endpoint()), accepted: make(chan *Conn, streams)}
+	endpoint := func(b sctpmh.Backend) *sctpmh.Endpoint { return listenWith(t, b, uint16(2*streams+2)) }
+	w := &crowd{world: newWorldOn(t, names{}, endpoint(backends.dialer), endpoint(backends.listener)), accepted: make(chan *Conn, streams)}
 	w.serving.Go(func() { // ends when the listener closes
 		for {
 			c, err := w.l.Accept()
@@ -199,7 +193,7 @@ func BenchmarkEchoBesideBulk(b *testing.B) {
 // Connections that are over leave nothing behind: no window, no stream number,
 // no memory.
 func TestClosedStreamsLeaveNothing(t *testing.T) {
-	const streams, rounds = 500, 5
+	const streams, rounds = 200, 4
 	w := newCrowd(t, streams, nil)
 	w.dialer.Windows = new(Windows)
 	var sessions [2]*session
