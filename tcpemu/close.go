@@ -55,10 +55,11 @@ func (c *Conn) shutdownError() error {
 }
 
 // finishSoon ends the sending direction in order, without waiting when there
-// is something held back that the peer may have no credit for.
+// is something held back that the peer may have no credit for. Who writes may
+// have it in hand.
 func (c *Conn) finishSoon() {
 	c.mu.Lock()
-	held := c.nagle != nil && len(c.nagle.held) > 0
+	held := c.nagle != nil && (len(c.nagle.held) > 0 || len(c.writing) > 0)
 	c.mu.Unlock()
 	if held {
 		go c.finish() // ends with the octets sent, or the connection reset

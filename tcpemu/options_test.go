@@ -45,6 +45,14 @@ func (d *dialogue) wantSilence(until time.Duration) {
 	}
 }
 
+// fill uses the peer's credit up, but for some octets.
+func (d *dialogue) fill(c *Conn, but int) {
+	d.t.Helper()
+	d.write(c, strings.Repeat("x", initialWindow-but))
+	for n := 0; n < initialWindow-but; n += len(d.next().Data) {
+	}
+}
+
 func TestNoDelayIsTheDefault(t *testing.T) {
 	talking(t, func(d *dialogue, c *Conn) {
 		for _, s := range []string{"a", "b", "c"} {
@@ -126,9 +134,7 @@ func TestHeldIsNotForgotten(t *testing.T) {
 // was held back before, and a reset drops it.
 func TestHeldWithoutCredit(t *testing.T) {
 	talking(t, func(d *dialogue, c *Conn) {
-		d.write(c, strings.Repeat("x", initialWindow-3))
-		for n := 0; n < initialWindow-3; n += len(d.next().Data) {
-		}
+		d.fill(c, 3)
 		must(t, c.SetNoDelay(false))
 		d.write(c, "y")
 		d.wantData(1, "y")
@@ -147,6 +153,33 @@ func TestHeldWithoutCredit(t *testing.T) {
 		c.Reset()
 		d.want(1, typeReset)
 		d.wantSilence(time.Second)
+	})
+}
+
+// Close does not wait for credit, also where a Write has taken in hand what
+// was held back.
+func TestCloseDoesNotWaitForHeld(t *testing.T) {
+	talking(t, func(d *dialogue, c *Conn) {
+		d.fill(c, 1)
+		must(t, c.SetNoDelay(false))
+		d.write(c, "y")
+		d.wantData(1, "y")
+		ping := d.want(1, typePing)
+		d.write(c, "held")
+		d.say(1, frame{typ: typePong, opaque: ping.opaque})
+		synctest.Wait()
+		wrote := make(chan error, 1)
+		go func() { // ends with Close
+			_, err := c.Write([]byte("more"))
+			wrote <- err
+		}()
+		synctest.Wait()
+		begun := time.Now()
+		must(t, c.Close())
+		if took := time.Since(begun); took > 0 {
+			t.Errorf("Close took %v", took)
+		}
+		wantIs(t, "Write", <-wrote, net.ErrClosed)
 	})
 }
 
