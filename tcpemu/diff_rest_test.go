@@ -162,9 +162,10 @@ func (c *Conn) lacks(n int) bool {
 	return !c.overLocked() && c.recv.received < uint64(n)
 }
 
-// holdsBack reports whether Nagle's algorithm holds something back.
+// holdsBack reports whether Nagle's algorithm holds something back that the
+// peer has room for.
 func (c *Conn) holdsBack() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.nagle != nil && (len(c.nagle.held) > 0 || c.nagle.sending)
+	return c.send.sent < c.send.limit && c.nagle != nil && (len(c.nagle.held) > 0 || c.nagle.sending)
 }
