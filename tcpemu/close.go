@@ -87,9 +87,9 @@ func (c *Conn) finish() {
 
 // Close ends both directions: in order, so that what was written is still
 // delivered, or by a reset when octets are left unread, as TCP does. SetLinger
-// says whether it waits. After a minute without an end of the peer's direction
-// the connection is reset. Calls that wait end with net.ErrClosed, and so does a
-// second Close.
+// says whether it waits. After a minute without an end of the peer's direction,
+// or without credit for the rest, the connection is reset. Calls that wait end
+// with net.ErrClosed, and so does a second Close.
 func (c *Conn) Close() error {
 	c.mu.Lock()
 	if c.recv.closed {
@@ -180,7 +180,7 @@ func (c *Conn) doneWriting() {
 func (c *Conn) expire() { c.abort(syscall.ETIMEDOUT, CodeTimeout) }
 
 // lingerLimit is how long the peer may take to end its direction of a
-// connection that was closed here; then it is reset, as TCP does with one that
-// stays in FIN-WAIT-2. Without it a peer could keep streams of programs that
-// have long closed them.
+// connection that was closed here, and to give credit for what is held back;
+// then it is reset, as TCP does with one that stays in FIN-WAIT-2. Without it a
+// peer could keep streams of programs that have long closed them.
 const lingerLimit = 60 * time.Second

@@ -29,7 +29,7 @@ func (c *Conn) lingering() *linger {
 func (c *Conn) lingerOn() {
 	c.mu.Lock()
 	over, l := c.overLocked(), c.lingering()
-	if !c.recv.ended {
+	if !over {
 		l.timer = time.AfterFunc(lingerLimit, c.expire)
 	}
 	wait := l.wait

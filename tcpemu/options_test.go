@@ -266,6 +266,26 @@ func TestClosedConnectionsExpire(t *testing.T) {
 	})
 }
 
+// The peer has ended its direction and gives no credit for what is held back:
+// that does not keep the connection for ever either.
+func TestClosedConnectionsExpireWithHeld(t *testing.T) {
+	talking(t, func(d *dialogue, c *Conn) {
+		d.fill(c, 1)
+		must(t, c.SetNoDelay(false))
+		d.write(c, "y")
+		d.wantData(1, "y")
+		d.want(1, typePing)
+		d.write(c, "held")
+		d.say(1, frame{typ: typeFin})
+		synctest.Wait()
+		must(t, c.Close())
+		d.wantSilence(lingerLimit - time.Millisecond)
+		if f := d.want(1, typeReset); f.code != CodeTimeout {
+			t.Errorf("RESET with code %d", f.code)
+		}
+	})
+}
+
 func TestUrgent(t *testing.T) {
 	talking(t, func(d *dialogue, c *Conn) {
 		d.write(c, "ab")
