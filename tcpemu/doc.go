@@ -43,4 +43,11 @@
 // again once both directions have ended, each by FIN, RESET or OPEN_FAIL. After
 // GOAWAY neither side opens connections; when the last one has ended, the
 // association does.
+//
+// # Sharing
+//
+// The connections of an association take turns, a message each, so that bulk on
+// one does not hold up an octet on another. The window of a connection follows
+// what its reader takes in a round trip; [Windows] bounds it and the sums. An idle
+// connection has no goroutine.
 package tcpemu
