@@ -218,9 +218,10 @@ func (c *Conn) stopTimers() {
 	}
 	if c.keepAlive != nil {
 		c.keepAlive.timer.Stop()
+		c.keepAlive.forget()
 	}
-	if c.nagle != nil && c.nagle.timer != nil {
-		c.nagle.timer.Stop()
+	if c.nagle != nil {
+		c.nagle.stop()
 	}
 }
 

@@ -22,6 +22,7 @@ type keepAlive struct {
 	timer               *time.Timer
 	heard               time.Time // when something last came
 	unanswered          int       // probes since
+	waiting             []func()  // each lets go of one of them
 }
 
 // The defaults are those of package net.
@@ -70,7 +71,7 @@ func (c *Conn) configureKeepAlive(config net.KeepAliveConfig) {
 	k.Idle = setting(config.Idle, k.Idle, defaultKeepAliveIdle)
 	k.Interval = setting(config.Interval, k.Interval, defaultKeepAliveInterval)
 	k.Count = setting(config.Count, k.Count, defaultKeepAliveCount)
-	k.heard, k.unanswered = time.Now(), 0
+	k.hear()
 	k.timer.Stop()
 	if k.Enable && !c.overLocked() {
 		k.timer.Reset(k.Idle)
@@ -92,8 +93,23 @@ func setting[T ~int | ~int64](new, old, fallback T) T {
 // held.
 func (c *Conn) noteHeard() {
 	if k := c.keepAlive; k != nil && k.Enable {
-		k.heard, k.unanswered = time.Now(), 0
+		k.hear()
 	}
+}
+
+// hear begins anew: something has come.
+func (k *keepAlive) hear() {
+	k.heard, k.unanswered = time.Now(), 0
+	k.forget()
+}
+
+// forget lets go of the probes that wait for an answer. A peer that never
+// answers would have them pile up.
+func (k *keepAlive) forget() {
+	for _, forget := range k.waiting {
+		forget()
+	}
+	k.waiting = nil
 }
 
 // answeredProbe is noteHeard for a PONG.
@@ -125,6 +141,11 @@ func (c *Conn) probe() {
 	case dead:
 		c.abort(syscall.ETIMEDOUT, CodeTimeout)
 	case send:
-		c.s.ping(c.sid, false, c.answeredProbe)
+		forget := c.s.ping(c.sid, false, c.answeredProbe)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if k.waiting = append(k.waiting, forget); c.overLocked() {
+			k.forget() // stopTimers may have been before
+		}
 	}
 }

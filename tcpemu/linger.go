@@ -46,11 +46,14 @@ func (c *Conn) lingerOn() {
 // finishWithin ends the sending direction and waits, at most for limit, until
 // the peer's host has all of it.
 func (c *Conn) finishWithin(limit time.Duration) {
-	arrived := make(chan struct{})
-	go func() { // ends with the octets sent, or the connection reset
+	arrived, over := make(chan struct{}), make(chan struct{})
+	defer close(over)
+	go func() { // ends with the octets sent, or the connection reset, and the wait
 		c.finish()
 		// The peer answers after what was sent before on the stream.
-		c.s.ping(c.sid, true, func() { close(arrived) })
+		forget := c.s.ping(c.sid, true, func() { close(arrived) })
+		<-over
+		forget()
 	}()
 	timer := time.NewTimer(limit)
 	defer timer.Stop()

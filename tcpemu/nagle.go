@@ -21,7 +21,7 @@ type nagle struct {
 	on      bool
 	held    []byte      // written, not sent; less than a packet's worth
 	unacked bool        // a PING is under way
-	forget  func()      // lets it go
+	forget  func()      // lets it go; nil: there was none
 	timer   *time.Timer // of holdLimit
 	sending bool        // a goroutine sends what is held
 }
@@ -96,15 +96,17 @@ func (c *Conn) awaitAck() {
 	}
 	g.unacked = true
 	if g.timer == nil {
-		g.timer = time.AfterFunc(holdLimit, c.heldTooLong)
+		g.timer = time.AfterFunc(holdLimit, c.acknowledged) // or the peer does not answer
 	} else {
 		g.timer.Reset(holdLimit)
 	}
 	c.mu.Unlock()
 	forget := c.s.ping(c.sid, true, c.acknowledged)
 	c.mu.Lock()
-	g.forget = forget
-	c.mu.Unlock()
+	defer c.mu.Unlock()
+	if g.forget = forget; c.overLocked() {
+		forget() // stopTimers may have been before
+	}
 }
 
 // acknowledged lets go what was held back: what was sent before has arrived.
@@ -114,14 +116,13 @@ func (c *Conn) acknowledged() {
 	c.release()
 }
 
-// heldTooLong is acknowledged for a peer that does not answer.
-func (c *Conn) heldTooLong() {
-	c.mu.Lock()
-	forget := c.nagle.forget
-	c.release()
-	c.mu.Unlock()
-	if forget != nil {
-		forget()
+// stop ends the wait for PONG. Conn.mu is held.
+func (g *nagle) stop() {
+	if g.timer != nil {
+		g.timer.Stop()
+	}
+	if g.forget != nil {
+		g.forget()
 	}
 }
 
@@ -130,7 +131,7 @@ func (c *Conn) release() {
 	g := c.nagle
 	if g.unacked {
 		g.unacked = false
-		g.timer.Stop()
+		g.stop()
 	}
 	if len(g.held) > 0 && !g.sending {
 		g.sending = true

@@ -286,6 +286,26 @@ func TestClosedConnectionsExpireWithHeld(t *testing.T) {
 	})
 }
 
+// What a peer does not answer is forgotten with the connection.
+func TestUnansweredPingsAreForgotten(t *testing.T) {
+	talking(t, func(d *dialogue, c *Conn) {
+		must(t, c.SetNoDelay(false))
+		must(t, c.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: time.Second, Interval: time.Second, Count: 9}))
+		must(t, c.SetLinger(1))
+		d.write(c, "x")
+		time.Sleep(3500 * time.Millisecond)
+		d.write(c, "y") // and a PING behind it
+		must(t, c.Close())
+		d.say(1, frame{typ: typeFin})
+		synctest.Wait()
+		d.s.pings.mu.Lock()
+		defer d.s.pings.mu.Unlock()
+		if n := len(d.s.pings.waiting); n > 0 {
+			t.Errorf("%d PINGs wait for an answer", n)
+		}
+	})
+}
+
 func TestUrgent(t *testing.T) {
 	talking(t, func(d *dialogue, c *Conn) {
 		d.write(c, "ab")
