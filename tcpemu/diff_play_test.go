@@ -131,10 +131,13 @@ func (p *player) step(st scriptStep) (difference string) {
 	if st.verb == doFlood {
 		st.n = flood
 	}
+	if st.verb == doWrite && p.deaf(1-st.end) {
+		st.n = min(st.n, smallPiece)
+	}
 	background := st.verb == doFlood || st.verb == doRead && st.n > 0 && !p.closed[st.end] && !p.expired.read[st.end] && !p.link.readable(st.end)
 	if background {
 		if st.verb == doRead {
-			st.n = min(st.n, smallRead)
+			st.n = min(st.n, smallPiece)
 		}
 		p.pending[st.end] = st.verb
 		for _, x := range []*subject{&p.tcp, &p.ours} {

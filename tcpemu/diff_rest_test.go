@@ -137,9 +137,13 @@ func (p *player) restOurs() error {
 	defer limit.Stop()
 	for _, e := range []int{0, 1, 0} {
 		c := ends[e].(*Conn)
-		for first := true; first || c.holdsBack() || ends[1-e].(*Conn).lacks(p.onItsWay(&p.ours, e)); first = false {
+		for first := true; first || !p.flooded[e] && c.holdsBack() || ends[1-e].(*Conn).lacks(p.onItsWay(&p.ours, e)); first = false {
 			if time.Since(begun) > stepLimit {
 				return fmt.Errorf("octets of end %d do not arrive", e)
+			}
+			if p.pending[e] != doFlood {
+				c.writing <- struct{}{} // FIN is queued by one who has it
+				c.doneWriting()
 			}
 			arrived := make(chan struct{})
 			c.s.ping(c.sid, true, func() { close(arrived) })
@@ -163,9 +167,13 @@ func (c *Conn) lacks(n int) bool {
 }
 
 // holdsBack reports whether Nagle's algorithm holds something back that the
-// peer has room for.
+// peer has room for, or FIN waits for its turn.
 func (c *Conn) holdsBack() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.send.sent < c.send.limit && c.nagle != nil && (len(c.nagle.held) > 0 || c.nagle.sending)
+	g, s := c.nagle, &c.send
+	if g == nil {
+		return false
+	}
+	return s.sent < s.limit && (len(g.held) > 0 || g.sending) || s.closing && !s.ended && len(g.held) == 0
 }

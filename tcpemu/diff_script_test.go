@@ -114,9 +114,10 @@ const (
 	// floodBegun is how much of it arrives before the writer waits, at the least.
 	floodBegun = 4 << 10
 
-	// smallRead is what a Read gets that waits, in octets, if as much comes: how
-	// much beyond a packet has come when it wakes is a matter of luck.
-	smallRead = 100
+	// smallPiece fits a packet, in octets. How much beyond that a Read gets that
+	// waits, or a Write gets rid of before a reset answers its first packet, is a
+	// matter of luck.
+	smallPiece = 100
 
 	// shrinkLimit bounds the search for the smallest script.
 	shrinkLimit = 20 * time.Second

@@ -183,6 +183,36 @@ func TestCloseDoesNotWaitForHeld(t *testing.T) {
 	})
 }
 
+// CloseWrite interrupts a Write that leaves something held back, and does not
+// wait for the credit that this needs.
+func TestCloseWriteDoesNotWait(t *testing.T) {
+	talking(t, func(d *dialogue, c *Conn) {
+		must(t, c.SetNoDelay(false))
+		d.write(c, "first")
+		d.wantData(1, "first")
+		d.want(1, typePing)
+		d.write(c, "held")
+		ended := make(chan error, 1)
+		go func() { // ends when CloseWrite interrupts it
+			_, err := c.Write(make([]byte, 2*initialWindow))
+			ended <- err
+		}()
+		for n := 5; n < initialWindow; n += len(d.next().Data) {
+		}
+		synctest.Wait()
+		must(t, c.CloseWrite())
+		wantIs(t, "Write", <-ended, syscall.EPIPE)
+		d.say(1, frame{typ: typeCredit, epoch: c.epoch, offset: 3 * initialWindow})
+		for {
+			if m := d.next(); m.PPID == ppidCtrl {
+				if f, _, _ := parseFrame(m.Data); f.typ == typeFin {
+					break
+				}
+			}
+		}
+	})
+}
+
 func TestKeepAliveGivesUp(t *testing.T) {
 	talking(t, func(d *dialogue, c *Conn) {
 		d.wantSilence(time.Hour) // off by default
