@@ -137,7 +137,7 @@ func (p *player) restOurs() error {
 	defer limit.Stop()
 	for _, e := range []int{0, 1, 0} {
 		c := ends[e].(*Conn)
-		for first := true; first || !p.flooded[e] && c.holdsBack() || ends[1-e].(*Conn).lacks(p.onItsWay(&p.ours, e)); first = false {
+		for first := true; first || !p.flooded[e] && p.pending[e] != doFlood && c.holdsBack() || ends[1-e].(*Conn).lacks(p.onItsWay(&p.ours, e)); first = false {
 			if time.Since(begun) > stepLimit {
 				return fmt.Errorf("octets of end %d do not arrive", e)
 			}
@@ -152,7 +152,7 @@ func (p *player) restOurs() error {
 			case <-c.s.assoc.Done():
 				return fmt.Errorf("the association has ended: %w", c.s.reason())
 			case <-limit.C:
-				return fmt.Errorf("end %d: no answer to PING", e)
+				return fmt.Errorf("end %d: something is not sent, or no answer to PING", e)
 			}
 		}
 	}
