@@ -10,6 +10,7 @@ import (
 // connections never have another, and it costs them nothing.
 type deadline struct {
 	mu     sync.Mutex // leaf
+	at     time.Time  // of timer
 	timer  *time.Timer
 	passed chan struct{} // closed once it has passed; nil: none was ever set
 }
@@ -32,6 +33,7 @@ func (d *deadline) set(t time.Time) {
 		d.passed = make(chan struct{})
 	}
 	if wait := time.Until(t); wait > 0 {
+		d.at = t
 		passed := d.passed
 		d.timer = time.AfterFunc(wait, func() { close(passed) })
 		return
@@ -41,9 +43,19 @@ func (d *deadline) set(t time.Time) {
 
 // wait returns a channel that is closed when the deadline passes. Who waits for
 // it has to wait for setDeadline too, which makes a channel when there was none.
+// A deadline that has passed by the clock is not missed because its timer is
+// late: who saw the other one pass, set to the same time, relies on it.
 func (d *deadline) wait() <-chan struct{} {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.timer != nil && time.Until(d.at) <= 0 {
+		if d.timer.Stop() {
+			close(d.passed)
+		} else {
+			<-d.passed // any moment now
+		}
+		d.timer = nil
+	}
 	return d.passed
 }
 
@@ -53,6 +65,7 @@ func (d *deadline) stop() {
 	defer d.mu.Unlock()
 	if d.timer != nil {
 		d.timer.Stop()
+		d.timer = nil
 	}
 }
 
