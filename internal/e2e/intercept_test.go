@@ -26,6 +26,7 @@ import (
 const (
 	inside       = "192.168.7.2" // the host
 	insideRouter = "192.168.7.1"
+	onLoopback   = "192.168.8.1" // of the router, on its loopback device
 )
 
 // behind adds a host that reaches everything through another one, over a
@@ -144,6 +145,7 @@ func TestIntercept(t *testing.T) {
 	s.echoAt(net.JoinHostPort(legacy.String(), "7"))
 	pc, err := behind(s.Lab, s.Laptop, "pc")
 	s.must(err)
+	s.must(s.Laptop.Do(func() error { return address("lo", onLoopback+"/32") }))
 	near := s.startNear("[[intercept]]\nlisten = \"[::]:1234\"\nmode = \"redirect\"")
 	s.redirect(s.Laptop, "7, 80")
 	want := ""
@@ -166,18 +168,27 @@ func TestIntercept(t *testing.T) {
 	reach(s.Site.Addrs()[0], "80", true, func(c *net.TCPConn) { s.must(exchange(c, 4<<20, 8<<20, &progress)) })
 	<-cut
 
-	// Who comes to the door by itself is not taken on to itself without end.
-	c, err := pc.Dial("tcp", insideRouter+":1234")
-	if err == nil {
-		defer c.Close()
-		c.SetDeadline(time.Now().Add(10 * time.Second))
-		_, err = c.Read(make([]byte, 1))
-	}
-	if !errors.Is(err, syscall.ECONNRESET) {
-		t.Errorf("a connection that nobody redirected: %v, want a reset", err)
+	// Who comes to the door by itself is not taken on to itself without end,
+	// whichever of the gateway's addresses it uses.
+	for _, own := range []string{insideRouter, onLoopback} {
+		c, err := pc.Dial("tcp", own+":1234")
+		if err == nil {
+			c.SetDeadline(time.Now().Add(10 * time.Second))
+			_, err = c.Read(make([]byte, 1))
+			c.Close()
+		}
+		if !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("a connection to %s that nobody redirected: %v, want a reset", own, err)
+		}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
+	s.must(near.Await(ctx, "connection failed", 2))
+	for _, l := range near.Lines("connection failed") {
+		if client, _, _ := net.SplitHostPort(fmt.Sprint(l["client"])); client != inside {
+			t.Errorf("refused was %s, which nobody redirected, instead of %s: %v", client, inside, l["error"])
+		}
+	}
 	s.must(near.Await(ctx, "stream finished", 3))
 	got := ""
 	for _, l := range near.Lines("stream finished") {

@@ -36,14 +36,21 @@ func (g *gateway) intercept(client net.Conn) {
 
 // intended returns where a client was going. Our own addresses are no such
 // place: nobody has redirected it, and we would connect to ourselves without
-// end.
+// end. What it has come to is one of them, also where it is of no link: one of
+// the loopback device, link-local, or of a network that is routed to us.
 func (g *gateway) intended(client net.Conn) (netip.AddrPort, error) {
 	to, err := originalDst(client.(*net.TCPConn))
 	if err != nil {
 		return to, fmt.Errorf("where the client was going is unknown: %w: redirect it on this machine", err)
 	}
-	if to.Addr().IsLoopback() || slices.Contains(g.policy.Own(), to.Addr()) {
+	if to == unmapped(client.LocalAddr()) || to.Addr().IsLoopback() || slices.Contains(g.policy.Own(), to.Addr()) {
 		return to, fmt.Errorf("%v is an address of this gateway: only redirected connections are taken", to)
 	}
 	return to, nil
+}
+
+// unmapped is an address as connection tracking has it.
+func unmapped(a net.Addr) netip.AddrPort {
+	p := a.(*net.TCPAddr).AddrPort()
+	return netip.AddrPortFrom(p.Addr().Unmap().WithZone(""), p.Port())
 }
