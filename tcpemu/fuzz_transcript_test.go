@@ -244,6 +244,7 @@ func (w *talker) collect() {
 func (x *transcript) end() {
 	const patience = 600 // seconds without anything under way
 	finished := 0
+	x.rest()
 	for seed, quiet := 1, 0; quiet < patience && (x.busy.Load() > 0 || x.connected()); seed++ {
 		x.release(len(x.held))
 		x.rest()
@@ -256,8 +257,8 @@ func (x *transcript) end() {
 		} else {
 			time.Sleep(time.Second)
 		}
+		x.rest()
 	}
-	x.rest()
 	for i, w := range x.sides {
 		for sid, c := range w.s.conns {
 			x.t.Errorf("side %d: the connection on stream %d does not end: %+v %+v", i, sid, c.recv, c.send)
