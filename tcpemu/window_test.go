@@ -116,7 +116,7 @@ func TestWindowFillsALongFatPath(t *testing.T) {
 		c := netsim.Config{Delay: 150 * time.Millisecond, Rate: 12_500_000, Queue: 8 << 20}
 		w := newSimWorld(t, 1, c)
 		a, b := w.pipe()
-		const size = 128 << 20
+		const size = 48 << 20
 		go func() { // ends when all is written
 			a.Write(make([]byte, size))
 			a.CloseWrite()
@@ -154,7 +154,7 @@ func TestWindowFollowsTheReader(t *testing.T) {
 			defer b.mu.Unlock()
 			return b.window
 		}
-		go a.Write(make([]byte, 1<<30)) // ends with a
+		go a.Write(make([]byte, 80<<20)) // ends with a
 		read := func(n int64, pause time.Duration) {
 			for ; n > 0; n -= 64 << 10 {
 				_, err := io.CopyN(io.Discard, b, 64<<10)
@@ -166,7 +166,7 @@ func TestWindowFollowsTheReader(t *testing.T) {
 		if got := size(); got > initialWindow {
 			t.Errorf("a reader of 640 kB/s has a window of %d octets", got)
 		}
-		read(100<<20, 0)
+		read(40<<20, 0)
 		if got := size(); got < 4<<20 {
 			t.Errorf("a reader that takes all has a window of %d octets", got)
 		}
