@@ -316,6 +316,26 @@ func TestClosedConnectionsExpireWithHeld(t *testing.T) {
 	})
 }
 
+// A connection that is reset or closed keeps nothing for its reader any more: it
+// gives its window back, whether the peer answers or not.
+func TestEndGivesTheWindowBack(t *testing.T) {
+	for name, end := range map[string]func(*Conn){"Reset": (*Conn).Reset, "Close": func(c *Conn) { c.Close() }} {
+		synctest.Test(t, func(t *testing.T) {
+			w := new(Windows)
+			d := newDialogue(t, sessionConfig{dialled: true, windows: w})
+			d.want(0, typeHello)
+			d.sayHello(1, 0)
+			opened := d.open("")
+			f := d.want(1, typeOpen)
+			d.say(1, frame{typ: typeOpenOK, epoch: f.epoch, credit: initialWindow})
+			end(d.wantOpened(opened))
+			if n := w.used.Load(); n != 0 {
+				t.Errorf("%s: %d octets are still counted", name, n)
+			}
+		})
+	}
+}
+
 // What a peer does not answer is forgotten with the connection.
 func TestUnansweredPingsAreForgotten(t *testing.T) {
 	talking(t, func(d *dialogue, c *Conn) {

@@ -34,7 +34,7 @@ func (c *Conn) receive(b []byte, urgent bool) error {
 	r := &c.recv
 	r.received += uint64(len(b))
 	late, beyond := r.ended, r.received > r.limit
-	refused := r.closed || c.send.reset || r.shut && c.send.ended
+	refused := c.refuses()
 	if !late && !beyond && !refused {
 		r.add(b, urgent)
 		c.noteHeard()
@@ -53,6 +53,12 @@ func (c *Conn) receive(b []byte, urgent bool) error {
 		c.abort(syscall.ECONNRESET, CodeRefused)
 	}
 	return nil
+}
+
+// refuses reports whether the peer gets RESET for what it still sends. It is
+// called with mu held.
+func (c *Conn) refuses() bool {
+	return c.recv.closed || c.send.reset || c.recv.shut && c.send.ended
 }
 
 // add puts octets where Read finds them.

@@ -64,7 +64,7 @@ func (c *Conn) grant(n int) {
 	if r.closed {
 		r.read = r.received
 	}
-	due := !r.ended && c.window-int(r.limit-r.read) >= step(c.window)
+	due := !c.takesNoMore() && c.window-int(r.limit-r.read) >= step(c.window)
 	c.settle()
 	c.mu.Unlock()
 	if !due {
@@ -73,7 +73,7 @@ func (c *Conn) grant(n int) {
 	now := time.Now()
 	rtt := c.s.trip.now(now, c.s.assoc)
 	c.mu.Lock()
-	if r.ended {
+	if c.takesNoMore() {
 		c.mu.Unlock()
 		return
 	}
@@ -105,17 +105,22 @@ func (c *Conn) resize(size int) {
 	}
 }
 
-// settle gives the window back, but for what waits to be read, when the peer
-// has ended its direction. It is called with mu held.
+// settle gives the window back, but for what waits to be read, when nothing
+// more is kept for the reader. A peer that answers no RESET and no FIN would
+// else hold the windows of all its connections. It is called with mu held.
 func (c *Conn) settle() {
 	unread := 0
 	if !c.recv.closed {
 		unread = int(c.recv.received - c.recv.read)
 	}
-	if c.recv.ended && unread < c.window {
+	if c.takesNoMore() && unread < c.window {
 		c.window = c.s.windows.shrink(c.window, unread)
 	}
 }
+
+// takesNoMore reports whether what still comes is not kept for the reader. It
+// is called with mu held.
+func (c *Conn) takesNoMore() bool { return c.recv.ended || c.refuses() }
 
 // widen raises an accepted connection's credit from what it could send early
 // to the initial window, if the sums allow it, and returns it.
