@@ -170,23 +170,24 @@ func TestIntercept(t *testing.T) {
 
 	// Who comes to the door by itself is not taken on to itself without end,
 	// whichever of the gateway's addresses it uses.
-	for _, own := range []string{insideRouter, onLoopback} {
-		c, err := pc.Dial("tcp", own+":1234")
+	for _, own := range []string{insideRouter + ":1234", onLoopback + ":1234", onLoopback + ":80"} {
+		c, err := pc.Dial("tcp", own)
 		if err == nil {
 			c.SetDeadline(time.Now().Add(10 * time.Second))
 			_, err = c.Read(make([]byte, 1))
 			c.Close()
 		}
 		if !errors.Is(err, syscall.ECONNRESET) {
-			t.Errorf("a connection to %s that nobody redirected: %v, want a reset", own, err)
+			t.Errorf("a connection to %s of the gateway's own: %v, want a reset", own, err)
 		}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	s.must(near.Await(ctx, "connection failed", 2))
+	s.must(near.Await(ctx, "connection failed", 3))
 	for _, l := range near.Lines("connection failed") {
-		if client, _, _ := net.SplitHostPort(fmt.Sprint(l["client"])); client != inside {
-			t.Errorf("refused was %s, which nobody redirected, instead of %s: %v", client, inside, l["error"])
+		client, _, _ := net.SplitHostPort(fmt.Sprint(l["client"]))
+		if why := fmt.Sprint(l["error"]); client != inside || !strings.Contains(why, "is an address of this gateway") {
+			t.Errorf("%s was refused, %s: want %s, because of the address", client, why, inside)
 		}
 	}
 	s.must(near.Await(ctx, "stream finished", 3))

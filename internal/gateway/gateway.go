@@ -67,12 +67,17 @@ func Run(ctx context.Context, cfg *config.Gateway, h *daemon.Host) error {
 }
 
 // ownAddrs returns the gateway's addresses: those of its endpoint and those of
-// its links.
+// all its devices. Services are often at public addresses of the loopback one.
 func ownAddrs(h *daemon.Host) func() []netip.Addr {
-	return func() []netip.Addr {
-		own, err := daemon.GlobalAddrs()
+	return func() (own []netip.Addr) {
+		all, err := net.InterfaceAddrs()
 		if err != nil {
 			h.Log.Warn("cannot list own addresses for the egress policy", "error", err)
+		}
+		for _, x := range all {
+			if p, err := netip.ParsePrefix(x.String()); err == nil && !p.Addr().IsLoopback() {
+				own = append(own, p.Addr().Unmap())
+			}
 		}
 		return append(own, h.Names.Local()...)
 	}
