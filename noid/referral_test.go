@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -198,6 +199,24 @@ func TestN29BrokenReverseZone(t *testing.T) {
 	w.dns.SetFault("2.0.0.9.in-addr.arpa", dnstest.Fault{Rcode: dns.RcodeServerFailure})
 	if !w.wantReferral("9.0.0.2", "", ErrServer).NoFallback {
 		t.Error("a demanding mode falls back where the reverse record was suppressed")
+	}
+}
+
+// N29: a client that connects to many addresses of a reverse zone that does not
+// answer keeps no name from being found.
+func TestN29SilentReverseZone(t *testing.T) {
+	w := newReferralWorld(t, Config{})
+	var scan sync.WaitGroup
+	for i := range maxQueries {
+		a := netip.AddrFrom4([4]byte{9, 1, 1, byte(i)})
+		w.dns.SetFault(fmt.Sprintf("%d.1.1.9.in-addr.arpa", i), dnstest.Fault{Silent: true})
+		scan.Go(func() { w.ResolveAddr(t.Context(), a) })
+	}
+	scan.Wait()
+	start := time.Now()
+	w.resolve("ftp.example.net")
+	if took := time.Since(start); took > queryTimeout/2 {
+		t.Errorf("took %v", took)
 	}
 }
 

@@ -50,6 +50,7 @@ type Resolver struct {
 	cache     cache
 	referrals referrals
 	slots     chan struct{} // one for each query under way
+	reverses  chan struct{} // one for each of a reverse record
 	limiter   bucket
 	ctx       context.Context
 	cancel    context.CancelFunc
@@ -61,7 +62,7 @@ type Resolver struct {
 func New(cfg Config) (*Resolver, error) {
 	r := &Resolver{
 		upstreams: cfg.Upstreams, static: newStatic(), trust: cfg.Trust, now: cfg.Now,
-		cache: newCache(), referrals: newReferrals(), slots: make(chan struct{}, maxQueries),
+		cache: newCache(), referrals: newReferrals(), slots: make(chan struct{}, maxQueries), reverses: make(chan struct{}, maxReverse),
 	}
 	if r.now == nil {
 		r.now = time.Now

@@ -85,9 +85,13 @@ func (r *Resolver) exchange(ctx context.Context, name string, qtype uint16) (*dn
 	if len(r.upstreams) == 0 {
 		return nil, Upstream{}, &Error{Step: step, Kind: ErrTimeout, Detail: "no DNS server is configured"}
 	}
+	slots := r.slots
+	if qtype == dns.TypePTR {
+		slots = r.reverses
+	}
 	select {
-	case r.slots <- struct{}{}:
-		defer func() { <-r.slots }()
+	case slots <- struct{}{}:
+		defer func() { <-slots }()
 	case <-ctx.Done():
 		return nil, Upstream{}, &Error{Step: step, Kind: ErrLimit, Detail: "too many queries are under way"}
 	}
