@@ -128,13 +128,14 @@ func (r *Resolver) staticSet(n Name, h *staticHost) *Set {
 
 // resolveDNS asks for the capability record and the addresses at once. Once
 // there are addresses the capability has resolutionDelay to arrive as well,
-// unless the trust mode demands an answer.
+// unless the trust mode demands an answer. A late one can still be waited for.
 func (r *Resolver) resolveDNS(ctx context.Context, n Name) (*Result, error) {
 	caps := make(chan capabilities, 1)
 	go func() { caps <- r.capabilities(ctx, n) }() // ends with ctx at the latest
 	legacy := r.addresses(ctx, n)
 	legacy.Asked = n
 	var c capabilities
+	isLate := false
 	select {
 	case c = <-caps:
 	default:
@@ -147,12 +148,16 @@ func (r *Resolver) resolveDNS(ctx context.Context, n Name) (*Result, error) {
 		select {
 		case c = <-caps:
 		case <-late:
+			isLate = true
 			c.err = &Error{Step: "SVCB " + capabilityName(n), Kind: ErrTimeout, Detail: "the addresses came long before it"}
 		case <-ctx.Done():
 			c.err = &Error{Step: "SVCB " + capabilityName(n), Kind: ErrTimeout, Detail: ctx.Err().Error()}
 		}
 	}
 	res := &Result{}
+	if isLate {
+		res.Late = func(ctx context.Context) ([]*Set, error) { return r.hosts(ctx, n, r.capabilities(ctx, n)) }
+	}
 	if len(legacy.Locators) > 0 {
 		res.Legacy = legacy
 	}

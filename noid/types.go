@@ -1,6 +1,7 @@
 package noid
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -138,6 +139,10 @@ type Result struct {
 	MH      []*Set // one for each host that speaks mh, best first; never merged
 	Legacy  *Set   // where plain TCP would go; nil: nowhere
 	Partial error  // part of the answer is missing, and why
+
+	// Late waits for the capability record when the addresses came long before
+	// it, and returns what MH lacks. Nil: it was in time.
+	Late func(context.Context) ([]*Set, error)
 
 	// NoFallback says that the trust mode forbids Legacy in place of MH.
 	NoFallback bool

@@ -1,6 +1,7 @@
 package tcpemu
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -126,15 +127,18 @@ func (d *Dialer) dial(ctx context.Context, network, peer string, r *request) (ne
 	switch {
 	case len(targets.MH) == 0 && targets.NoFallback:
 		return nil, fmt.Errorf("%s may speak mh and is not dialled without (trust mode): %s: %w", peer, targets.Reason, syscall.EACCES)
-	case len(to) == 0 && len(targets.MH) == 0:
+	case len(to) == 0 && len(targets.MH) == 0 && targets.Late == nil:
 		return nil, fmt.Errorf("%s does not speak mh: %s: %w", peer, targets.Reason, syscall.EPROTONOSUPPORT)
 	case len(to) == 0:
-		return d.dialMH(ctx, targets.MH, r)
+		return d.dialTargets(ctx, peer, targets, r)
 	}
-	e := errand{target: r.remote.String(), to: to, why: targets.Reason}
-	if len(targets.MH) > 0 {
+	e := errand{target: r.remote.String(), to: to, why: targets.Reason, lead: minAttemptDelay}
+	if len(targets.MH) > 0 || targets.Late != nil {
 		alone := &request{target: r.target, hops: r.hops, remote: r.remote}
-		e.why, e.mh = "", func(ctx context.Context) (net.Conn, error) { return d.dialMH(ctx, targets.MH, alone) }
+		e.mh = func(ctx context.Context) (net.Conn, error) { return d.dialTargets(ctx, peer, targets, alone) }
+	}
+	if len(targets.MH) > 0 {
+		e.why, e.lead = "", mhHeadStart
 	}
 	c, err := d.Fallback.dial(ctx, e)
 	if err == nil && len(r.early) > 0 {
@@ -157,6 +161,21 @@ func (d *Dialer) legacy(network string, targets Targets) (to []netip.AddrPort) {
 	}
 	return to
 }
+
+// dialTargets connects over an association with a peer that speaks mh, or that
+// may turn out to when its record comes.
+func (d *Dialer) dialTargets(ctx context.Context, peer string, targets Targets, r *request) (net.Conn, error) {
+	hosts := targets.MH
+	if len(hosts) == 0 {
+		var err error
+		if hosts, err = targets.Late(ctx); len(hosts) == 0 {
+			return nil, fmt.Errorf("%s does not speak mh: %w: %w", peer, cmp.Or(err, errNoRecord), syscall.EPROTONOSUPPORT)
+		}
+	}
+	return d.dialMH(ctx, hosts, r)
+}
+
+var errNoRecord = errors.New("it has no capability record")
 
 // dialMH connects over an association with the first host that can be reached.
 func (d *Dialer) dialMH(ctx context.Context, hosts []Endpoint, r *request) (net.Conn, error) {

@@ -85,8 +85,10 @@ type errand struct {
 	to     []netip.AddrPort
 	why    string // why not over mh; "" when that is tried
 
-	// mh, unless nil, is the attempt over an association.
-	mh func(context.Context) (net.Conn, error)
+	// mh, unless nil, is the attempt over an association, and lead how long it
+	// goes alone.
+	mh   func(context.Context) (net.Conn, error)
+	lead time.Duration
 }
 
 // dial runs an errand: mh goes first, and the ways of TCP beside it when it
@@ -97,15 +99,21 @@ func (f *Fallback) dial(ctx context.Context, e errand) (net.Conn, error) {
 	old, known := f.memory.recall(here, time.Now())
 	order := ways(e.to, ups, f.source, old.way)
 	known = known && len(order) > 0 && order[0].way == old.way
+	refusals := watchRefusals(ctx, e.to)
+	defer refusals.end()
 	var p plan
 	if e.mh != nil && !known {
-		p.add("mh", mhHeadStart, e.mh)
+		p.add("mh", e.lead, e.mh)
 	}
 	for i, w := range order {
 		plain := known && i == 0 && old.plain
-		p.add(w.String(), w.lead, func(ctx context.Context) (net.Conn, error) { return connect(ctx, w.way, plain) })
+		p.add(w.String(), w.lead, func(context.Context) (net.Conn, error) {
+			c, err := connect(refusals.ctx, w.way, plain)
+			refusals.note(w.to, err)
+			return c, err
+		})
 		if e.mh != nil && known && i == 0 {
-			p.add("mh", mhHeadStart, e.mh)
+			p.add("mh", e.lead, e.mh)
 		}
 	}
 	if len(p.attempts) == 0 {

@@ -94,6 +94,11 @@ type Targets struct {
 	Legacy []netip.AddrPort // where plain TCP would go
 	Reason string           // why MH is empty
 
+	// Late waits for what MH lacks because its record came long after the
+	// addresses. Nil: the record is here, or there is none. It may be called
+	// until the context of Resolve ends.
+	Late func(context.Context) ([]Endpoint, error)
+
 	// NoFallback says that Legacy must not take the place of mh: that could be
 	// what somebody wants who suppresses packets.
 	NoFallback bool

@@ -30,8 +30,12 @@ func (r *Resolver) Resolve(ctx context.Context, name string, port uint16) (t tcp
 	if err != nil {
 		return t, err
 	}
-	for _, s := range res.MH {
-		t.MH = append(t.MH, r.endpoint(s))
+	t.MH = r.endpoints(res.MH)
+	if res.Late != nil {
+		t.Late = func(ctx context.Context) ([]tcpemu.Endpoint, error) {
+			sets, err := res.Late(ctx)
+			return r.endpoints(sets), err
+		}
 	}
 	if res.Legacy != nil {
 		for _, l := range noid.Order(res.Legacy.Locators, r.Local()) {
@@ -53,6 +57,13 @@ func (r *Resolver) resolve(ctx context.Context, name string, port uint16) (*noid
 		return r.Noid.ResolveAddr(ctx, a), nil
 	}
 	return r.Noid.Resolve(ctx, name, port)
+}
+
+func (r *Resolver) endpoints(sets []*noid.Set) (out []tcpemu.Endpoint) {
+	for _, s := range sets {
+		out = append(out, r.endpoint(s))
+	}
+	return out
 }
 
 // endpoint is one host of noid's as tcpemu wants it.
