@@ -29,8 +29,12 @@ func (g *gateway) open() (doors []*door, err error) {
 	for _, i := range g.cfg.Intercepts {
 		doors = append(doors, &door{key: "intercept", listen: i.Listen, serve: g.intercept})
 	}
+	// Where a redirected client was going the kernel does not tell of multipath
+	// TCP.
+	var single net.ListenConfig
+	single.SetMultipathTCP(false)
 	for i, d := range doors {
-		if d.Listener, err = net.Listen("tcp", string(d.listen)); err != nil {
+		if d.Listener, err = single.Listen(context.Background(), "tcp", string(d.listen)); err != nil {
 			for _, open := range doors[:i] {
 				open.Close()
 			}
