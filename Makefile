@@ -24,7 +24,7 @@ build:
 demo: build
 	bin/mh demo $(ARGS)
 
-test:
+test: tools
 	$(GO) test ./...
 
 race:
@@ -47,13 +47,15 @@ fuzz:
 conformance:
 	$(GO) run ./internal/conformance
 
-# Programs of others that tests run: installed where apt-get is, else it says
-# which are missing.
+# Programs of others that tests run: installed for root on Debian, else it says
+# which are missing and what does not run for that.
 tools:
 	@missing=$$(dpkg-query -W -f '$${Status} $${Package}\n' $$(cat interop/packages.txt) 2>/dev/null | sed -n 's/^install ok installed //p' | sort - interop/packages.txt | uniq -u); \
-	if [ -n "$$missing" ] && command -v apt-get >/dev/null; then \
+	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends $$missing; \
-	elif [ -n "$$missing" ]; then echo "missing:" $$missing; fi
+	elif [ -n "$$missing" ]; then \
+		echo "not installed:" $$missing; \
+		echo "Without them TestPassiveFTP and the like of internal/e2e, and make interop, do not run."; fi
 
 # Every scenario with every foreign stack, as root; writes interop/results.md,
 # which says what did not run for want of a program.
