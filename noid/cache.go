@@ -71,8 +71,12 @@ func (r *Resolver) lookup(ctx context.Context, name string, qtype uint16) answer
 func (r *Resolver) fly(q question, f *flight) {
 	ctx, cancel := context.WithTimeout(r.ctx, answerBudget)
 	defer cancel()
-	m, up, err := r.exchange(ctx, q.name, q.qtype)
-	f.answer = r.digest(q, m, up, err)
+	channel := ChanPlain
+	m, up, err := r.upstreams.exchange(ctx, q.name, q.qtype)
+	if err == nil {
+		channel, err = r.validate(ctx, q, m, up)
+	}
+	f.answer = r.digest(q, m, up, channel, err)
 	c := &r.cache
 	c.mu.Lock()
 	delete(c.flying, q)
@@ -94,15 +98,12 @@ func (c *cache) evict(now time.Time) {
 }
 
 // digest turns a message into an answer and decides how long it holds.
-func (r *Resolver) digest(q question, m *dns.Msg, up Upstream, err error) answer {
+func (r *Resolver) digest(q question, m *dns.Msg, up Upstream, channel Channel, err error) answer {
 	now := r.now()
 	if err != nil {
 		return answer{err: err, expire: now.Add(failureTTL)}
 	}
-	a := answer{channel: ChanPlain, owner: Name(q.name)}
-	if m.AuthenticatedData && up.TrustAD {
-		a.channel = ChanAD
-	}
+	a := answer{channel: channel, owner: Name(q.name)}
 	ttl := maxTTL
 	records := m.Answer[:min(len(m.Answer), maxRecords)]
 	for range maxCNAMEs {

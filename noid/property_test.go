@@ -81,7 +81,7 @@ func FuzzMessage(f *testing.F) {
 			return
 		}
 		for _, qtype := range []uint16{dns.TypeSVCB, dns.TypeA} {
-			a := r.digest(question{"_mhsctp.a.example.", qtype}, m, Upstream{}, nil)
+			a := r.digest(question{"_mhsctp.a.example.", qtype}, m, Upstream{}, ChanPlain, nil)
 			if len(a.records) > maxRecords {
 				t.Errorf("%d records", len(a.records))
 			}

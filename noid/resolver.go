@@ -42,15 +42,13 @@ type Config struct {
 // A Resolver finds and verifies the locators of names. Its methods may be
 // called from any goroutine.
 type Resolver struct {
-	upstreams []Upstream
+	upstreams *upstreams
 	static    *static
 	filters   filters
 	trust     Trust
 	now       func() time.Time
 	cache     cache
 	referrals referrals
-	slots     chan struct{} // one for each query under way
-	reverses  chan struct{} // one for each of a reverse record
 	limiter   bucket
 	ctx       context.Context
 	cancel    context.CancelFunc
@@ -61,19 +59,21 @@ type Resolver struct {
 // it and the line.
 func New(cfg Config) (*Resolver, error) {
 	r := &Resolver{
-		upstreams: cfg.Upstreams, static: newStatic(), trust: cfg.Trust, now: cfg.Now,
-		cache: newCache(), referrals: newReferrals(), slots: make(chan struct{}, maxQueries), reverses: make(chan struct{}, maxReverse),
+		static: newStatic(), trust: cfg.Trust, now: cfg.Now,
+		cache: newCache(), referrals: newReferrals(),
 	}
 	if r.now == nil {
 		r.now = time.Now
 	}
-	if len(r.upstreams) == 0 {
+	servers := cfg.Upstreams
+	if len(servers) == 0 {
 		ups, err := SystemUpstreams("/etc/resolv.conf")
 		if err != nil && cfg.HostsFile == "" {
 			return nil, fmt.Errorf("no DNS server is configured and resolv.conf cannot be read: %w", err)
 		}
-		r.upstreams = ups
+		servers = ups
 	}
+	r.upstreams = newUpstreams(servers, &r.running)
 	if cfg.HostsFile != "" {
 		if err := r.static.read(cfg.HostsFile); err != nil {
 			return nil, err

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/miekg/dns"
@@ -77,17 +78,30 @@ func parseResolvConf(r io.Reader) (ups []Upstream) {
 	return ups
 }
 
+// upstreams are the DNS servers of a resolver, and how much they are asked at
+// once.
+type upstreams struct {
+	list     []Upstream
+	slots    chan struct{} // one for each query under way
+	reverses chan struct{} // one for each of a reverse record
+	running  *sync.WaitGroup
+}
+
+func newUpstreams(list []Upstream, running *sync.WaitGroup) *upstreams {
+	return &upstreams{list: list, slots: make(chan struct{}, maxQueries), reverses: make(chan struct{}, maxReverse), running: running}
+}
+
 // exchange asks the upstreams one question: the first at once, each further
 // one after hedgeDelay or as soon as those before have failed. The first
 // useful answer wins.
-func (r *Resolver) exchange(ctx context.Context, name string, qtype uint16) (*dns.Msg, Upstream, error) {
+func (u *upstreams) exchange(ctx context.Context, name string, qtype uint16) (*dns.Msg, Upstream, error) {
 	step := dns.TypeToString[qtype] + " " + name
-	if len(r.upstreams) == 0 {
+	if len(u.list) == 0 {
 		return nil, Upstream{}, &Error{Step: step, Kind: ErrTimeout, Detail: "no DNS server is configured"}
 	}
-	slots := r.slots
+	slots := u.slots
 	if qtype == dns.TypePTR {
-		slots = r.reverses
+		slots = u.reverses
 	}
 	select {
 	case slots <- struct{}{}:
@@ -102,13 +116,13 @@ func (r *Resolver) exchange(ctx context.Context, name string, qtype uint16) (*dn
 		up  Upstream
 		err error
 	}
-	replies := make(chan reply, len(r.upstreams))
+	replies := make(chan reply, len(u.list))
 	next, waiting := 0, 0
 	ask := func() {
-		up := r.upstreams[next]
+		up := u.list[next]
 		next++
 		waiting++
-		r.running.Go(func() { // ends with ctx at the latest
+		u.running.Go(func() { // ends with ctx at the latest
 			m, err := query(ctx, name, qtype, up)
 			replies <- reply{m, up, err}
 		})
@@ -120,7 +134,7 @@ func (r *Resolver) exchange(ctx context.Context, name string, qtype uint16) (*dn
 	for {
 		select {
 		case <-hedge.C:
-			if next < len(r.upstreams) {
+			if next < len(u.list) {
 				ask()
 				hedge.Reset(hedgeDelay)
 			}
@@ -130,7 +144,7 @@ func (r *Resolver) exchange(ctx context.Context, name string, qtype uint16) (*dn
 				return a.msg, a.up, nil
 			}
 			failure = replyError(step, a.msg, a.up, a.err)
-			if next < len(r.upstreams) {
+			if next < len(u.list) {
 				ask()
 			} else if waiting == 0 {
 				return nil, a.up, failure
