@@ -72,7 +72,7 @@ func (r *Resolver) fly(q question, f *flight) {
 	ctx, cancel := context.WithTimeout(r.ctx, answerBudget)
 	defer cancel()
 	channel := ChanPlain
-	m, up, err := r.upstreams.exchange(ctx, q.name, q.qtype)
+	m, up, err := r.upstreams.exchange(ctx, q.name, q.qtype, 0)
 	if err == nil {
 		channel, err = r.validate(ctx, q, m, up)
 	}

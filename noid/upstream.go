@@ -22,6 +22,14 @@ type Upstream struct {
 	TrustAD bool // its AD bit is believed
 }
 
+// channel is how trustworthy the way is that the server's answers come.
+func (u Upstream) channel(m *dns.Msg) Channel {
+	if m.AuthenticatedData && u.TrustAD {
+		return ChanAD
+	}
+	return ChanPlain
+}
+
 // ParseUpstream reads "udp://ADDRESS[:PORT]". Servers are given by address:
 // a name would have to be looked up first.
 func ParseUpstream(s string) (Upstream, error) {
@@ -91,10 +99,18 @@ func newUpstreams(list []Upstream, running *sync.WaitGroup) *upstreams {
 	return &upstreams{list: list, slots: make(chan struct{}, maxQueries), reverses: make(chan struct{}, maxReverse), running: running}
 }
 
+// queryFlags are the bits of a query that validation needs (RFC 4035).
+type queryFlags uint8
+
+const (
+	withDO queryFlags = 1 << iota // have the records of DNSSEC sent along (section 3.2.1)
+	withCD                        // have the answer sent even if it is bogus for the server (section 3.2.2)
+)
+
 // exchange asks the upstreams one question: the first at once, each further
 // one after hedgeDelay or as soon as those before have failed. The first
 // useful answer wins.
-func (u *upstreams) exchange(ctx context.Context, name string, qtype uint16) (*dns.Msg, Upstream, error) {
+func (u *upstreams) exchange(ctx context.Context, name string, qtype uint16, flags queryFlags) (*dns.Msg, Upstream, error) {
 	step := dns.TypeToString[qtype] + " " + name
 	if len(u.list) == 0 {
 		return nil, Upstream{}, &Error{Step: step, Kind: ErrTimeout, Detail: "no DNS server is configured"}
@@ -123,7 +139,7 @@ func (u *upstreams) exchange(ctx context.Context, name string, qtype uint16) (*d
 		next++
 		waiting++
 		u.running.Go(func() { // ends with ctx at the latest
-			m, err := query(ctx, name, qtype, up)
+			m, err := query(ctx, name, qtype, flags, up)
 			replies <- reply{m, up, err}
 		})
 	}
@@ -168,10 +184,11 @@ func replyError(step string, m *dns.Msg, up Upstream, err error) error {
 
 // query asks one server over UDP, and over TCP when the answer is cut off.
 // Each try has a socket, port and id of its own (RFC 5452).
-func query(ctx context.Context, name string, qtype uint16, up Upstream) (m *dns.Msg, err error) {
+func query(ctx context.Context, name string, qtype uint16, flags queryFlags, up Upstream) (m *dns.Msg, err error) {
 	q := new(dns.Msg)
 	q.SetQuestion(name, qtype)
-	q.SetEdns0(1232, false)
+	q.SetEdns0(1232, flags&withDO != 0)
+	q.CheckingDisabled = flags&withCD != 0
 	q.AuthenticatedData = true // asks for AD in the answer (RFC 6840 section 5.7)
 	for range queryTries {
 		q.Id = dns.Id()

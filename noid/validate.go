@@ -9,8 +9,5 @@ import (
 // validate says how trustworthy the way was that an answer came, or why it
 // cannot be believed.
 func (r *Resolver) validate(_ context.Context, _ question, m *dns.Msg, up Upstream) (Channel, error) {
-	if m.AuthenticatedData && up.TrustAD {
-		return ChanAD, nil
-	}
-	return ChanPlain, nil
+	return up.channel(m), nil
 }
