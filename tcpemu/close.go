@@ -74,15 +74,20 @@ func (c *Conn) finish() {
 	c.writing <- struct{}{}
 	defer c.doneWriting()
 	c.mu.Lock()
-	if c.send.ended {
-		c.mu.Unlock()
-		return
+	defer c.mu.Unlock()
+	if !c.send.ended {
+		c.sayLast(&frame{typ: typeFin, offset: c.send.sent})
 	}
-	c.send.ended = true
-	offset := c.send.sent
-	c.mu.Unlock()
-	c.s.enqueue(c.sid, &frame{typ: typeFin, offset: offset})
-	c.retire()
+}
+
+// sayLast queues the message that ends our direction. When the peer's has ended
+// too, the number is given back in the same moment: the peer may use it as soon
+// as it has the message, and nobody here before it is queued. It is called with
+// mu held.
+func (c *Conn) sayLast(f *frame) {
+	c.send.ended, c.send.owed = true, nil
+	c.s.enqueueLast(c, f, c.recv.ended)
+	c.retireLocked()
 }
 
 // Close ends both directions: in order, so that what was written is still
@@ -142,7 +147,7 @@ func (c *Conn) abort(err error, code Code) {
 	c.sayReset()
 }
 
-// sayReset queues the RESET that is owed and retires, unless somebody writes:
+// sayReset queues the RESET that is owed, unless somebody writes:
 // octets that the association gets after it would be a breach of protocol. Who
 // writes notices that all is over and says it when done; it never waits.
 func (c *Conn) sayReset() {
@@ -152,16 +157,11 @@ func (c *Conn) sayReset() {
 		return
 	}
 	c.mu.Lock()
-	reset := c.send.owed
-	c.mu.Unlock()
-	if reset != nil {
-		c.s.enqueue(c.sid, reset)
+	if c.send.owed != nil {
+		c.sayLast(c.send.owed)
 	}
-	c.mu.Lock()
-	c.send.owed = nil // only now: until it is queued nobody may have the number
 	c.mu.Unlock()
 	<-c.writing
-	c.retire()
 }
 
 // doneWriting lets others write.

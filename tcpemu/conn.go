@@ -41,7 +41,7 @@ type Conn struct {
 	// lets no time pass while somebody waits for a Mutex.
 	writing chan struct{}
 
-	mu   sync.Mutex // leaf but for session.mu in none of its sections
+	mu   sync.Mutex // before session.mu
 	recv recvHalf
 	send sendHalf
 
@@ -228,13 +228,15 @@ func (c *Conn) stopTimers() {
 // retire gives the stream number back when both directions have ended.
 func (c *Conn) retire() {
 	c.mu.Lock()
-	over := c.recv.ended && c.send.ended && c.send.owed == nil
+	defer c.mu.Unlock()
+	c.retireLocked()
+}
+
+// retireLocked is retire with mu held.
+func (c *Conn) retireLocked() {
 	c.settle()
-	if over {
+	if c.recv.ended && c.send.ended && c.send.owed == nil {
 		c.stopTimers()
-	}
-	c.mu.Unlock()
-	if over {
 		c.s.forget(c)
 	}
 }

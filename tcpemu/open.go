@@ -219,6 +219,11 @@ func (s *session) handleOpen(sid uint16, c *Conn, f *frame) error {
 func (s *session) forget(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.forgetLocked(c)
+}
+
+// forgetLocked is forget with mu held.
+func (s *session) forgetLocked(c *Conn) {
 	if s.conns[c.sid] != c {
 		return
 	}

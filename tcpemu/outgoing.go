@@ -112,6 +112,17 @@ func (s *session) enqueue(sid uint16, f *frame) {
 	s.push(queued{msg: ctrl(sid, f)})
 }
 
+// enqueueLast has the message sent that ends a connection's direction. over says
+// that it is the end of the connection; see sayLast.
+func (s *session) enqueueLast(c *Conn, f *frame, over bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pushLocked(queued{msg: ctrl(c.sid, f)})
+	if over {
+		s.forgetLocked(c)
+	}
+}
+
 // ctrl is a control message.
 func ctrl(sid uint16, f *frame) sctpmh.Message {
 	unordered := f.typ == typeCredit || f.typ == typePing || f.typ == typePong

@@ -190,6 +190,25 @@ func BenchmarkEchoBesideBulk(b *testing.B) {
 	}
 }
 
+// A number is used again as soon as both directions have ended: what ends the
+// last of them and the end of the connection are one for the peer, who may have
+// opened the next one before this side has done anything else.
+func TestNumbersAreReusedAtOnce(t *testing.T) {
+	const callers, each = 32, 300
+	w := newCrowd(t, 2*callers, echo)
+	var wg sync.WaitGroup
+	for range callers {
+		wg.Go(func() { // ends after its connections
+			for range each {
+				c := w.dial()
+				ask(t, c)
+				c.Close()
+			}
+		})
+	}
+	wg.Wait()
+}
+
 // Connections that are over leave nothing behind: no window, no stream number,
 // no memory.
 func TestClosedStreamsLeaveNothing(t *testing.T) {
