@@ -38,8 +38,10 @@ type round struct {
 }
 
 // shortestRound is what the two hosts themselves may take, when they are busy,
-// to read, to grant and to send.
-const shortestRound = 10 * time.Millisecond
+// to read, to grant and to send. A window for more of it is a queue in the
+// hosts, in which the other streams of the association wait too: with 10 ms one
+// bulk stream between two busy processors made echoes beside it wait for 25.
+const shortestRound = 2 * time.Millisecond
 
 // window returns the window that the reader can use, once a round trip has
 // passed since it was last known.
