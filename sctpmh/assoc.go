@@ -51,6 +51,7 @@ type Assoc struct {
 type driver interface {
 	poke() // something waits in unsent, or ready has room
 	permit([]netip.Addr)
+	setCandidates([]netip.AddrPort)
 	setPrimary(Pair) bool
 	abort(reason string)
 	payload() int // see MaxPayload
@@ -133,6 +134,18 @@ func (a *Assoc) Recv(ctx context.Context) (Message, error) {
 // be probed and, once they answered, used. It replaces what was permitted
 // before.
 func (a *Assoc) Permit(addrs []netip.Addr) { a.driver.permit(addrs) }
+
+// SetCandidates says which addresses the peer has by now, for who learns that
+// they changed. It replaces what was permitted before: what is new is probed and,
+// once it answered, used; what is missing is withdrawn, the address of the
+// handshake too unless it is named. New data leaves a withdrawn address as soon
+// as another path works; its paths are forgotten when no data went over them,
+// either way, for two heartbeat intervals, but never the last one that works. An
+// address that comes back is probed at once. A port of 0 is that of the
+// handshake; a path that there is keeps its port.
+//
+// Over the kernel the address of the handshake stays.
+func (a *Assoc) SetCandidates(remote []netip.AddrPort) { a.driver.setCandidates(remote) }
 
 // SetPrimary prefers a confirmed path for new data while it works. It reports
 // whether there is such a path.

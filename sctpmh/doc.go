@@ -19,7 +19,8 @@
 // somebody who knows that it is the peer's, and must then answer a probe with
 // a 64-bit nonce. So neither the peer nor a wrong DNS answer can aim traffic
 // at a third party: an address that never answers gets three small packets
-// and then silence.
+// and then silence. When the peer's addresses change, [Assoc.SetCandidates] adds
+// what is new and withdraws what is gone.
 //
 // # Backends
 //

@@ -261,6 +261,14 @@ func (d *kernelDriver) permit(addrs []netip.Addr) {
 	}
 }
 
+func (d *kernelDriver) setCandidates(remote []netip.AddrPort) {
+	var addrs []netip.Addr
+	for _, r := range remote {
+		addrs = append(addrs, r.Addr())
+	}
+	d.permit(addrs)
+}
+
 func (d *kernelDriver) setPrimary(p Pair) bool {
 	usable := func(x kernel.Path) bool { return x.Addr == p.Remote.Addr() && x.Permitted && x.Confirmed() }
 	return slices.ContainsFunc(d.conn.Paths(), usable) && d.conn.SetPrimary(p.Remote.Addr()) == nil

@@ -314,6 +314,11 @@ func (l *loop) permit(addrs []netip.Addr) {
 	l.do(func() { l.engine.Permit(l.stack.now(), addrs) })
 }
 
+func (l *loop) setCandidates(remote []netip.AddrPort) {
+	remote = slices.Clone(remote)
+	l.do(func() { l.engine.SetCandidates(l.stack.now(), remote) })
+}
+
 func (l *loop) setPrimary(p Pair) (ok bool) {
 	l.do(func() { ok = l.engine.SetPrimary(l.stack.now(), engine.Pair(p)) })
 	return ok

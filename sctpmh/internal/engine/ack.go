@@ -107,8 +107,9 @@ func (a *Assoc) ackChunk(now Time, t wire.TSN, c *sentChunk, cumulative bool) {
 	k.head = k.head || c.state == inFlight && p.loss.head == t
 	k.octets += c.cost()
 	// Of data that left before the path was given up it says nothing that is
-	// new: it may have arrived just before the path died.
-	k.proof = k.proof || !c.scattered && (p.errors == 0 || c.sentAt >= p.lastError)
+	// new: it may have arrived just before the path died. Nor does it prove one
+	// that was forgotten meanwhile.
+	k.proof = k.proof || !c.scattered && p.confirmed() && (p.errors == 0 || c.sentAt >= p.lastError)
 	// One that waited behind a repetition for the cumulative TSN measures
 	// nothing (section 6.3.1 rule C5).
 	if c.retries == 0 && c.xmit > k.sample && (!cumulative || c.sentAt >= a.flight.repeatedAt) {

@@ -133,57 +133,25 @@ func (a *Assoc) establish(now Time, on Pair) {
 
 // Permit says which addresses of the peer may be used beside the one of the
 // handshake; it replaces what was permitted before. Each is probed and used
-// once it has answered. Paths to addresses that are no longer permitted are
-// forgotten, or, once confirmed, used only when no other works.
+// once it has answered. See SetCandidates for those that are no longer
+// permitted.
 func (a *Assoc) Permit(now Time, v []netip.Addr) {
-	if a.state < Established || a.state == Closed {
-		return
-	}
-	h := a.peer.handshake.Remote
-	allowed := []netip.Addr{h.Addr()}
+	all := []netip.AddrPort{a.peer.handshake.Remote}
 	for _, addr := range v {
-		if addr = addr.Unmap(); len(allowed) <= maxPeerAddrs && !slices.Contains(allowed, addr) {
-			allowed = append(allowed, addr)
-		}
+		all = append(all, netip.AddrPortFrom(addr, 0))
 	}
-	a.paths.permitted = allowed
-	for _, p := range slices.Clone(a.paths.all) {
-		p.withdrawn = !a.paths.permits(p.addr.addr)
-		if p.withdrawn && !p.confirmed() {
-			a.removePath(p)
-		}
-	}
-	for _, addr := range allowed {
-		for _, local := range a.cfg.Locals {
-			if local.Addr().Is4() == addr.Is4() {
-				// The port is a guess; the peer's own probes correct it.
-				a.permitPath(now, Pair{Local: local, Remote: netip.AddrPortFrom(addr, h.Port())})
-			}
-		}
-	}
-	a.reselect(now, CauseCommand)
-}
-
-func (a *Assoc) permitPath(now Time, on Pair) {
-	for _, p := range a.paths.all {
-		if p.pair.Local == on.Local && p.addr.addr == on.Remote.Addr() {
-			return
-		}
-	}
-	if p := a.addPath(on); p != nil {
-		a.probeNow(now, p)
-	}
+	a.SetCandidates(now, all)
 }
 
 // hint notes a packet with our tag over a pair that is no path yet: a path to
 // be proved, if the address is permitted (RFC 6951 section 5.4 for a changed
 // port).
-func (a *Assoc) hint(on Pair) *path {
+func (a *Assoc) hint(now Time, on Pair) *path {
 	if a.state < Established || !a.paths.permits(on.Remote.Addr()) {
 		return nil
 	}
 	if len(a.paths.all) >= maxPaths {
-		a.evictPath()
+		a.evictPath(now)
 	}
 	return a.addPath(on)
 }
@@ -223,6 +191,7 @@ func (a *Assoc) Expire(now Time) {
 		a.expirePMTU(now, p)
 	}
 	if a.state != Closed {
+		a.expireWithdrawn(now)
 		a.expireShutdown(now)
 	}
 }
@@ -247,6 +216,7 @@ func (a *Assoc) NextDeadline() (Time, bool) {
 		p.pmtu.next.earlier(&next)
 		p.quality.hold.earlier(&next)
 		p.pacer.wait.earlier(&next)
+		p.withdrawal.due.earlier(&next)
 		p.pmtu.timeout.earlier(&next)
 	}
 	return next.at, next.armed

@@ -335,6 +335,8 @@ func (n *hostile) call(how int) {
 		a.Hint(n.now, Pair{locals[i], remotes[i]}, h, 1280+n.octet()*8)
 	case 10:
 		a.AddPath(n.now, Pair{locals[i], netip.AddrPortFrom(remotes[i].Addr(), uint16(n.octet()+1))})
+	case 11:
+		a.SetCandidates(n.now, remotes[i:i+1])
 	}
 }
 

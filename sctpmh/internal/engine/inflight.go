@@ -111,6 +111,7 @@ func (f *inflightRing) sent(now Time, t wire.TSN, p *path) {
 	l.tail = t
 	l.count++
 	p.flight += c.cost()
+	p.withdrawal.dataAt = now
 	f.payload += int(c.size)
 }
 

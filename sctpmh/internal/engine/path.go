@@ -68,15 +68,15 @@ func (c *Config) packetLimit() int { return basePacket - c.SealRoom }
 
 // A path is one pair of addresses and all that is measured over it.
 type path struct {
-	pair      Pair
-	addr      *peerAddr
-	state     PathState
-	withdrawn bool // no longer permitted: used only when nothing else works
-	errors    int  // consecutive, RFC 9260 section 8.2
-	lastError Time
-	stalls    int // timeouts of data since data was last acknowledged here; a heartbeat does not clear them
-	quality   quality
-	order     int // position at creation, the last tie-breaker
+	pair       Pair
+	addr       *peerAddr
+	state      PathState
+	withdrawal withdrawal
+	errors     int // consecutive, RFC 9260 section 8.2
+	lastError  Time
+	stalls     int // timeouts of data since data was last acknowledged here; a heartbeat does not clear them
+	quality    quality
+	order      int // position at creation, the last tie-breaker
 
 	rto  rtoState
 	cc   congestion
@@ -183,8 +183,9 @@ func (s *pathSet) addrOf(a netip.Addr) *peerAddr {
 func (s *pathSet) permits(a netip.Addr) bool { return slices.Contains(s.permitted, a) }
 
 // ensureAddr returns the record of a, made when there is room for it. Records
-// stay as long as the association does: a name whose addresses change would
-// otherwise be a way to bother one stranger after the other.
+// of addresses that never answered stay as long as the association does: a name
+// whose addresses change would otherwise be a way to bother one stranger after
+// the other.
 func (s *pathSet) ensureAddr(a netip.Addr) *peerAddr {
 	if r := s.addrOf(a); r != nil {
 		return r
@@ -237,35 +238,19 @@ func (p *path) begin(cfg *Config) {
 // evictPath makes room for a path that the peer was heard over: one goes that
 // it never was, else one that is dead, such as the old port of an address
 // whose translator began anew.
-func (a *Assoc) evictPath() {
+func (a *Assoc) evictPath(now Time) {
 	var dead *path
 	for _, p := range a.paths.all {
 		switch {
 		case !p.confirmed() && p.stats.rxBytes == 0:
-			a.removePath(p)
+			a.removePath(now, p)
 			return
 		case p.state == Inactive && p != a.paths.current && p.flight == 0:
 			dead = p
 		}
 	}
 	if dead != nil {
-		a.removePath(dead)
-	}
-}
-
-// removePath forgets a path that carries no data.
-func (a *Assoc) removePath(p *path) {
-	if p.flight != 0 || p == a.paths.current {
-		panic("BUG: removing a path that carries data")
-	}
-	if p == a.paths.primary {
-		a.paths.primary = nil
-	}
-	for i, q := range a.paths.all {
-		if q == p {
-			a.paths.all = append(a.paths.all[:i], a.paths.all[i+1:]...)
-			return
-		}
+		a.removePath(now, dead)
 	}
 }
 

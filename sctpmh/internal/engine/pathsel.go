@@ -24,7 +24,7 @@ func (a *Assoc) reselect(now Time, cause FailoverCause) {
 // nothing is better, else the best. It is nil before any path is confirmed.
 func (a *Assoc) choosePath() *path {
 	s := &a.paths
-	if p := s.primary; p != nil && p.state == Active && !p.withdrawn && !p.quality.lossy && (p == s.current || !p.quality.hold.armed) {
+	if p := s.primary; p != nil && p.state == Active && !p.withdrawn() && !p.quality.lossy && (p == s.current || !p.quality.hold.armed) {
 		return p
 	}
 	best := a.alternate(s.current)
@@ -41,11 +41,11 @@ func (p *path) better(q *path) bool {
 	if p.state == Inactive && q.state == Inactive {
 		return p.errors < q.errors
 	}
-	if p.withdrawn != q.withdrawn && p.state >= PotentiallyFailed && q.state >= PotentiallyFailed {
-		return !p.withdrawn
-	}
 	if p.state != q.state {
 		return p.state > q.state
+	}
+	if p.withdrawn() != q.withdrawn() {
+		return !p.withdrawn()
 	}
 	if p.state == Active {
 		// Both answer probes. One that loses data all the same is left for

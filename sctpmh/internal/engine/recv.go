@@ -38,7 +38,7 @@ func (a *Assoc) handle(now Time, on Pair, packet []byte, marked bool) {
 	a.stats.PacketsReceived++
 	p := a.paths.find(on)
 	if p == nil {
-		p = a.hint(on)
+		p = a.hint(now, on)
 	}
 	if p != nil {
 		p.stats.rxBytes += uint64(len(packet))
@@ -228,7 +228,7 @@ func (a *Assoc) handleAbort(now Time, on Pair, p *path, c wire.Chunk) {
 		return
 	case a.state >= Established && (p == nil || !p.confirmed()):
 		if p != nil {
-			a.removePath(p)
+			a.removePath(now, p)
 		}
 		return
 	}

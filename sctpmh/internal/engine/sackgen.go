@@ -23,6 +23,7 @@ const sackEvery = 2
 func (a *Assoc) receivedData(now Time, p *path, immediate bool) {
 	s := &a.sack
 	s.from = p
+	p.withdrawal.dataAt = now
 	s.packets++
 	if immediate || s.packets >= sackEvery || len(a.rcv.gaps) > 0 || a.state == ShutdownSent {
 		s.now = true

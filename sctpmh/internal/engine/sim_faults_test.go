@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -175,6 +177,41 @@ func (s *sim) whims() {
 			})
 			s.lastCure = max(s.lastCure, at.Add(3*time.Second))
 		}
+	}
+}
+
+// withdrawals draws when an end gives addresses up for a while, that of the
+// handshake among them, and takes them back. They are drawn from a stream of
+// their own, so that every seed is otherwise what it was without them.
+func (s *sim) withdrawals() {
+	rng := rand.New(rand.NewPCG(s.seed, 0x90e))
+	if rng.IntN(6) > 0 {
+		return
+	}
+	s.class("withdrawals")
+	for range 1 + rng.IntN(3) {
+		n := []*simNode{s.a, s.b}[rng.IntN(2)]
+		all := func() (v []netip.AddrPort) {
+			for _, r := range n.permit {
+				v = append(v, netip.AddrPortFrom(r, 0))
+			}
+			return v
+		}
+		gone := rng.IntN(1 << 8)
+		at := netsim.Start.Add(time.Duration(rng.Int64N(int64(5 * time.Second))))
+		back := at.Add(time.Duration(rng.Int64N(int64(20 * time.Second))))
+		s.net.At(at, func() {
+			if n.assoc != nil {
+				i := -1
+				n.assoc.SetCandidates(Time(at), slices.DeleteFunc(all(), func(netip.AddrPort) bool { i++; return gone>>i&1 > 0 }))
+			}
+		})
+		s.net.At(back, func() {
+			if n.assoc != nil {
+				n.assoc.SetCandidates(Time(back), all())
+			}
+		})
+		s.lastCure = max(s.lastCure, back)
 	}
 }
 

@@ -79,6 +79,7 @@ func newSim(seed uint64) *sim {
 	s.faults()
 	s.sizes()
 	s.whims()
+	s.withdrawals()
 	s.act()
 	return s
 }
