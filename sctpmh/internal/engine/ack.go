@@ -40,7 +40,7 @@ func (k *ackState) of(p *path) *pathAck {
 // before any of it is applied: an acknowledgement of something never sent is
 // an attack on the congestion window, or a broken peer, and ends the
 // association (RFC 5062 section 5).
-func (a *Assoc) handleSack(now Time, c wire.Chunk) {
+func (a *Assoc) handleSack(now Time, by *path, c wire.Chunk) {
 	if !a.maySendData() {
 		return // nothing waits for one before and after (section 6)
 	}
@@ -72,9 +72,10 @@ func (a *Assoc) handleSack(now Time, c wire.Chunk) {
 			a.ackChunk(now, t, a.flight.at(t), false)
 		}
 	}
-	if reported != a.flight.ackedCount {
-		a.reneged(s)
+	if reported != a.flight.ackedCount && by == a.peer.sackBy {
+		a.reneged(s) // by another path it may be older than the last one
 	}
+	a.peer.sackBy = by
 	a.applyAck(now)
 	a.peer.rwnd = max(0, int(s.ARwnd)-a.flight.payload)
 	a.peer.windowProbe = a.peer.windowProbe && a.peer.rwnd == 0

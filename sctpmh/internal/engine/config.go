@@ -66,6 +66,10 @@ type Config struct {
 	// CongestionControl is the algorithm of every path. Default CUBIC.
 	CongestionControl CongestionControl
 
+	// Aggregate has data take all paths that work at once instead of the one
+	// that was chosen (concurrent multipath transfer).
+	Aggregate bool
+
 	// NoECN turns Explicit Congestion Notification off.
 	NoECN bool
 

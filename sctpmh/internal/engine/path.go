@@ -350,7 +350,7 @@ func (a *Assoc) AppendPaths(dst []PathInfo) []PathInfo {
 			Pair:        p.pair,
 			State:       p.state,
 			Confirmed:   p.confirmed(),
-			InUse:       p == a.paths.current,
+			InUse:       a.inUse(p),
 			SRTT:        p.rto.srtt,
 			RTO:         p.rto.rto,
 			Cwnd:        p.cc.cwnd,

@@ -150,7 +150,7 @@ func (a *Assoc) handleChunk(now Time, on Pair, p *path, c wire.Chunk) bool {
 	case wire.TypeData:
 		a.handleData(now, p, c)
 	case wire.TypeSack:
-		a.handleSack(now, c)
+		a.handleSack(now, p, c)
 	case wire.TypeHeartbeat:
 		a.handleHeartbeat(on, p, c)
 	case wire.TypeHeartbeatAck:

@@ -13,7 +13,15 @@ type sackState struct {
 	window   int      // as last announced
 	gaps     []wire.Gap
 	repeated bool // duplicates arrived: our SACKs get lost
+	turned   Time // when DATA last came by another path than before
+	mixed    bool // it comes by several at once
+	stay     bool // then SACKs leave by the path of the last one
 }
+
+// mixedFor is how soon after one another DATA has to come by different paths to
+// be taken for spread over them. It is less than a tail loss probe waits: data
+// that moved because a path died is not mixed.
+const mixedFor = minProbeTimeout
 
 // sackEvery is how many packets one SACK answers: "for at least every second
 // packet received".
@@ -22,14 +30,32 @@ const sackEvery = 2
 // receivedData notes the end of a packet that carried DATA.
 func (a *Assoc) receivedData(now Time, p *path, immediate bool) {
 	s := &a.sack
+	s.mix(now, p)
 	s.from = p
 	p.withdrawal.dataAt = now
 	s.packets++
-	if immediate || s.packets >= sackEvery || len(a.rcv.gaps) > 0 || a.state == ShutdownSent {
+	if immediate || s.packets >= sackEvery || len(a.rcv.gaps) > 0 && !s.mixed || a.state == ShutdownSent {
 		s.now = true
 	} else if !s.timer.armed {
 		s.timer.set(now.Add(a.cfg.DelayedAck))
 	}
+}
+
+// mix notes by which path DATA came. While it comes by several at once, gaps say
+// nothing of losses, so they hurry no SACK; and SACKs leave by one of the paths,
+// so that a later one does not overtake an earlier one. That is the last one's
+// as long as DATA comes by it too, unless another is much faster.
+func (s *sackState) mix(now Time, p *path) {
+	recent := now.Sub(s.turned) < mixedFor
+	if s.from != nil && p != s.from {
+		s.mixed = recent
+		s.turned = now
+	} else if !recent {
+		s.mixed = false
+	}
+	q := s.last
+	s.stay = s.mixed && q != nil && q.state == Active && now.Sub(q.heardAt) < mixedFor &&
+		(!p.rto.measured || 2*p.rto.srtt > q.rto.srtt)
 }
 
 // receiveWindow is the room announced to the peer: none when it is less than a
@@ -58,6 +84,9 @@ func (a *Assoc) windowOpened() {
 func (a *Assoc) sackPath() *path {
 	s := &a.sack
 	p := s.from
+	if s.stay && s.last.state == Active {
+		p = s.last
+	}
 	if p == nil || p.state != Active {
 		p = a.paths.current
 	}

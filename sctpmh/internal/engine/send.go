@@ -58,18 +58,18 @@ func (a *Assoc) endPacket(b []byte, start int, p *path) []byte {
 	return b
 }
 
-// pollData builds a packet of DATA chunks for the current path: first what
+// pollData builds a packet of DATA chunks for the path in use: first what
 // was lost, then what is new (RFC 9260 section 6.1 rule C). A pending SACK
 // goes ahead of them if it fits.
 func (a *Assoc) pollData(now Time, buf []byte) ([]byte, Pair, bool) {
-	p := a.paths.current
-	if p == nil || !a.maySendData() {
+	if !a.maySendData() {
 		return buf, Pair{}, false
 	}
-	cost, ok := a.nextChunk(now)
-	if !ok || !a.admits(now, p) {
+	p, cost := a.dataPath(now)
+	if p == nil {
 		return buf, Pair{}, false
 	}
+	ok := true
 	p.loss.rush = false
 	p.cc.use(now, p.flight == 0, p.rto.rto, p.pmdcs(&a.cfg))
 	start, limit := len(buf), p.packetLimit(&a.cfg)
@@ -85,7 +85,7 @@ func (a *Assoc) pollData(now Time, buf []byte) ([]byte, Pair, bool) {
 			restart = true
 		}
 		b = a.appendNextChunk(now, b, p)
-		cost, ok = a.nextChunk(now)
+		cost, ok = a.nextChunk(now, p)
 	}
 	if ok && p.flight >= p.cc.cwnd {
 		p.cc.full = a.flight.xmits
@@ -129,9 +129,9 @@ func (a *Assoc) maySendData() bool {
 	return a.state == Established || a.state == ShutdownPending || a.state == ShutdownReceived
 }
 
-// nextChunk returns what the DATA chunk that comes next costs, padding and
-// header included, and whether there is one that the peer's window admits.
-func (a *Assoc) nextChunk(now Time) (cost int, ok bool) {
+// nextChunk returns what the DATA chunk that comes next costs over p, padding
+// and header included, and whether there is one that the peer's window admits.
+func (a *Assoc) nextChunk(now Time, p *path) (cost int, ok bool) {
 	if t, ok := a.flight.firstLost(); ok {
 		return a.flight.at(t).cost(), true
 	}
@@ -139,7 +139,7 @@ func (a *Assoc) nextChunk(now Time) (cost int, ok bool) {
 	if m == nil || a.flight.len() >= maxInFlight {
 		return 0, false
 	}
-	size := min(len(m.Data)-m.sent, a.paths.current.maxPayload(&a.cfg))
+	size := min(len(m.Data)-m.sent, p.maxPayload(&a.cfg))
 	if size > a.peer.rwnd && !a.mayProbeWindow(now) {
 		return 0, false
 	}

@@ -1,0 +1,116 @@
+package engine
+
+import (
+	"slices"
+	"time"
+)
+
+// All paths at once: one association's DATA spread over its paths (concurrent
+// multipath transfer). What that breaks in a stack made for one path at a time
+// is kept whole elsewhere: chunks are compared with later ones of the same path
+// only (detectLoss), windows grow by what was acknowledged of their path
+// (applyAck), and gaps, which are the rule here, hurry no SACK (mixed). Left is
+// the choice of a path for each packet.
+
+// member reports whether new data may be spread over a path. One that came back
+// has to stay for a while first, and one that loses much would hold up what the
+// others carry.
+func (a *Assoc) member(p *path) bool {
+	return p.state == Active && p.rto.measured && !p.withdrawn() && !p.quality.lossy &&
+		(p == a.paths.current || !p.quality.hold.armed)
+}
+
+// SetAggregate has data take all paths at once, or one at a time.
+func (a *Assoc) SetAggregate(on bool) { a.cfg.Aggregate = on }
+
+// inUse reports whether new data leaves over a path.
+func (a *Assoc) inUse(p *path) bool {
+	return p == a.paths.current || a.cfg.Aggregate && a.member(p)
+}
+
+// dataPath returns the path for the next packet with DATA and what its first
+// chunk costs there, nil when nothing may leave now.
+func (a *Assoc) dataPath(now Time) (p *path, cost int) {
+	if a.cfg.Aggregate {
+		var room [maxPaths]*path
+		if paths := a.soonest(room[:0]); len(paths) > 1 {
+			return a.spread(now, paths)
+		}
+	}
+	return a.offer(now, a.paths.current)
+}
+
+// offer returns p if a packet with DATA may leave over it now.
+func (a *Assoc) offer(now Time, p *path) (*path, int) {
+	if p == nil {
+		return nil, 0
+	}
+	if cost, ok := a.nextChunk(now, p); ok && a.admits(now, p) {
+		return p, cost
+	}
+	return nil, 0
+}
+
+// soonest appends the members, those with the shortest round trip first.
+func (a *Assoc) soonest(paths []*path) []*path {
+	for _, p := range a.paths.all {
+		if !a.member(p) {
+			continue
+		}
+		i := len(paths)
+		for i > 0 && p.rto.srtt < paths[i-1].rto.srtt {
+			i--
+		}
+		paths = slices.Insert(paths, i, p)
+	}
+	return paths
+}
+
+// spread returns the first path with room over which a packet is expected to
+// arrive sooner than it would after waiting for those before it.
+func (a *Assoc) spread(now Time, paths []*path) (*path, int) {
+	sooner := 0 // octets a second, of the paths before p
+	for _, p := range paths {
+		if p != paths[0] && !a.worthwhile(p, paths[0], sooner) {
+			break // the paths after it are slower still
+		}
+		if q, cost := a.offer(now, p); q != nil {
+			return q, cost
+		}
+		sooner += p.rate()
+	}
+	return nil, 0
+}
+
+// rate is what the window lets out in a second, in octets.
+func (p *path) rate() int { return int(int64(p.cc.cwnd) * int64(time.Second) / int64(p.rto.srtt)) }
+
+// worthwhile reports whether data may leave over p although sooner paths, of
+// which first is the best, have a rate but no room just now:
+//
+//   - They would not have sent all that waits, and have it arrive, before it
+//     arrives over p. The end of a message must not be what a slow path still
+//     carries.
+//   - What they send until a loss on p was found and mended fits the buffers at
+//     both ends. Otherwise the window would close for want of what p carries,
+//     and the sooner paths would stand still.
+func (a *Assoc) worthwhile(p, first *path, sooner int) bool {
+	later := (p.rto.srtt - first.rto.srtt) / 2
+	if a.backlog() < octetsIn(later, sooner) {
+		return false
+	}
+	held := a.out.buffered - a.out.unsent
+	return octetsIn(2*p.rto.srtt, sooner) <= min(a.peer.rwnd+held, a.cfg.SendBuffer)
+}
+
+// octetsIn is what a rate makes of a time.
+func octetsIn(d time.Duration, rate int) int { return int(d.Seconds() * float64(rate)) }
+
+// backlog is about how many octets wait to leave: what was lost, which goes
+// first, or what is new.
+func (a *Assoc) backlog() int {
+	if a.flight.lostCount > 0 {
+		return a.flight.lostCount * basePacket
+	}
+	return a.out.unsent
+}
