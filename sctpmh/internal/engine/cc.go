@@ -83,7 +83,7 @@ func (c *congestion) ack(now Time, d ackedData, mtu int) {
 	case c.cwnd <= c.ssthresh:
 		c.cwnd += c.start.grow(min(d.octets, growthLimit*mtu))
 		if c.start.over() {
-			c.ssthresh = c.cwnd
+			c.ssthresh, c.start = c.cwnd, slowStart{}
 			c.cubic.begin(now, c.cwnd, c.cwnd, mtu)
 		}
 	case c.algorithm == NewReno:

@@ -218,6 +218,13 @@ func TestSlowStartEndsBeforeTheQueueOverflows(t *testing.T) {
 	if c.c.ssthresh > c.c.cwnd {
 		t.Error("slow start goes on")
 	}
+	w = c.c.cwnd
+	for range 2 * cssRounds {
+		c.round(60 * time.Millisecond)
+	}
+	if c.c.cwnd > w+2*cssRounds*ccMTU {
+		t.Errorf("after slow start ended the window went from %d to %d within %d round trips", w, c.c.cwnd, 2*cssRounds)
+	}
 
 	c = newCCTest(t, CUBIC, 40*time.Millisecond)
 	for range 4 {
