@@ -58,8 +58,9 @@ type Listener struct {
 }
 
 // Listen accepts the associations that peers make with an endpoint, which
-// announces AdaptationCode and has no other listener. A nil cfg means all
-// defaults. At present it does not fail.
+// announces AdaptationCode and has no other listener. Without an endpoint it
+// accepts none, and takes only what peers open over those that its dialers made.
+// A nil cfg means all defaults. At present it does not fail.
 func Listen(e *sctpmh.Endpoint, cfg *ListenConfig) (*Listener, error) {
 	l := &Listener{endpoint: e, opens: make(chan *Open, maxUnaccepted)}
 	if cfg != nil {
@@ -70,7 +71,9 @@ func Listen(e *sctpmh.Endpoint, cfg *ListenConfig) (*Listener, error) {
 	}
 	l.open, l.shut = context.WithCancel(context.Background())
 	l.live, l.cut = context.WithCancel(context.Background())
-	l.running.Go(l.acceptAssocs) // ends when Close begins
+	if e != nil {
+		l.running.Go(l.acceptAssocs) // ends when Close begins
+	}
 	return l, nil
 }
 
@@ -195,8 +198,10 @@ func (l *Listener) Close() error {
 	l.once.Do(func() {
 		l.shut()
 		l.refuseOpens()
-		l.refused.Go(l.refuseAssocs) // these end with the sessions
-		l.refused.Go(func() {        //
+		if l.endpoint != nil {
+			l.refused.Go(l.refuseAssocs) // ends with the sessions
+		}
+		l.refused.Go(func() { // so does this
 			l.running.Wait()
 			l.cut()
 		})
