@@ -9,18 +9,68 @@ import (
 	"github.com/miekg/dns"
 )
 
-// An answer is what the DNS says to one question, for a time.
-type answer struct {
-	records []dns.RR // what answers the question, aliases followed
-	owner   Name     // after following aliases
-	channel Channel
-	expire  time.Time
-	err     error // why there are no records
-}
-
 type question struct {
 	name  string
 	qtype uint16
+}
+
+func (q question) String() string { return dns.TypeToString[q.qtype] + " " + q.name }
+
+// A key is a question on a network. What one network said is not believed on
+// another: there the same name may be another host's, and who answers there
+// may have lied (threat: a cache poisoned in a café and carried home).
+type key struct {
+	question
+	network string
+}
+
+// An entry is what is remembered of a question: the latest answer that a
+// server gave, and the failures to get another since.
+type entry struct {
+	answer
+	answered bool
+	failure  answer
+	failures int       // in a row
+	retry    time.Time // nobody is asked before
+}
+
+// now returns what can be said without asking anybody. renew demands what is
+// newer than an answer that still holds.
+func (e *entry) now(now time.Time, renew bool) (a answer, ok bool) {
+	holds := e.answered && now.Before(e.expire)
+	switch {
+	case holds && !renew:
+		return e.answer, true
+	case e.failures == 0 || !now.Before(e.retry):
+		return answer{}, false
+	case holds:
+		return e.answer, true
+	}
+	return e.unanswered(now), true
+}
+
+// unanswered is what holds when nobody answers: the last answer, if it is not
+// too old and was none that a forger may have made, or else the failure.
+func (e *entry) unanswered(now time.Time) answer {
+	if a, ok := e.stale(now); ok && !e.failure.forged() {
+		return a
+	}
+	return e.failure
+}
+
+// stale returns the answer past its time. RFC 8767 section 5 has it marked
+// with a TTL of 30 seconds.
+func (e *entry) stale(now time.Time) (a answer, ok bool) {
+	if !e.answered || e.err != nil || !now.Before(e.expire.Add(maxStale)) {
+		return answer{}, false
+	}
+	a = e.answer
+	a.staleUntil = e.expire.Add(maxStale)
+	if !now.Before(e.expire) {
+		a.expire = now.Add(staleTTL)
+		a.stale = true
+	}
+	return a, true
 }
 
 // cache remembers answers, and has everybody who asks the same at one time
@@ -29,8 +79,8 @@ type question struct {
 // mu is a leaf.
 type cache struct {
 	mu      sync.Mutex
-	answers map[question]answer
-	flying  map[question]*flight
+	entries map[key]entry
+	flying  map[key]*flight
 }
 
 type flight struct {
@@ -39,114 +89,121 @@ type flight struct {
 }
 
 func newCache() cache {
-	return cache{answers: make(map[question]answer), flying: make(map[question]*flight)}
+	return cache{entries: make(map[key]entry), flying: make(map[key]*flight)}
 }
 
 // lookup returns the answer to a question, from the cache or the network.
 func (r *Resolver) lookup(ctx context.Context, name string, qtype uint16) answer {
-	q := question{strings.ToLower(name), qtype}
+	return r.find(ctx, question{strings.ToLower(name), qtype}, false)
+}
+
+// find is lookup; renew asks even where an answer holds. Whoever has an old
+// answer waits no longer than clientTimer for a new one, while the question
+// goes on (RFC 8767 section 5).
+func (r *Resolver) find(ctx context.Context, q question, renew bool) answer {
+	k := key{q, r.networks.current(r.now())}
 	c := &r.cache
 	c.mu.Lock()
-	if a, ok := c.answers[q]; ok && r.now().Before(a.expire) {
+	e := c.entries[k]
+	if a, ok := e.now(r.now(), renew); ok {
 		c.mu.Unlock()
 		return a
 	}
-	f := c.flying[q]
+	f := c.flying[k]
 	if f == nil {
 		f = &flight{done: make(chan struct{})}
-		c.flying[q] = f
-		r.running.Go(func() { r.fly(q, f) }) // ends within answerBudget
+		c.flying[k] = f
+		r.running.Go(func() { r.fly(k, f) }) // ends within queryTimer
 	}
 	c.mu.Unlock()
+	old, usable := e.stale(r.now())
+	var patience <-chan time.Time
+	if usable {
+		t := time.NewTimer(clientTimer)
+		defer t.Stop()
+		patience = t.C
+	}
 	select {
 	case <-f.done:
 		return f.answer
+	case <-patience:
+		return old
 	case <-ctx.Done():
-		return answer{err: &Error{Step: dns.TypeToString[qtype] + " " + name, Kind: ErrTimeout, Detail: ctx.Err().Error()}}
+		if usable {
+			return old
+		}
+		return answer{err: &Error{Step: q.String(), Kind: ErrTimeout, Detail: ctx.Err().Error()}, failed: true}
 	}
 }
 
 // fly asks the network. It is not bound to the context of the one who asked
 // first, because others may wait for it too.
-func (r *Resolver) fly(q question, f *flight) {
-	ctx, cancel := context.WithTimeout(r.ctx, answerBudget)
+func (r *Resolver) fly(k key, f *flight) {
+	ctx, cancel := context.WithTimeout(r.ctx, queryTimer)
 	defer cancel()
-	channel := ChanPlain
-	m, up, err := r.upstreams.exchange(ctx, q.name, q.qtype, 0)
-	if err == nil {
-		channel, err = r.validate(ctx, q, m, up)
-	}
-	f.answer = r.digest(q, m, up, channel, err)
+	f.answer = r.ask(ctx, k.question)
 	c := &r.cache
 	c.mu.Lock()
-	delete(c.flying, q)
-	if len(c.answers) >= maxCache {
-		c.evict(r.now())
-	}
-	c.answers[q] = f.answer
+	delete(c.flying, k)
+	f.answer = c.store(k, f.answer, r.now())
 	c.mu.Unlock()
 	close(f.done)
 }
 
-// evict makes room: expired answers go, or, if there are none, some others.
+// store remembers an answer, or that there was none, and returns what those who
+// asked get. The caller holds c.mu.
+func (c *cache) store(k key, a answer, now time.Time) answer {
+	e, known := c.entries[k]
+	if !known && len(c.entries) >= maxCache {
+		c.evict(now)
+	}
+	if !a.failed && !now.Before(a.expire) { // a TTL of 0: for nobody else, not even as an old answer
+		delete(c.entries, k)
+		return a
+	}
+	if !a.failed {
+		c.entries[k] = entry{answer: a, answered: true}
+		c.replaceAliases(k, &a)
+		return a
+	}
+	e.failure = a
+	e.failures++
+	pause := min(failureTTL<<min(e.failures-1, 16), maxFailureTTL)
+	if _, ok := e.stale(now); ok {
+		pause = max(pause, staleRetry)
+	}
+	e.retry = now.Add(pause)
+	c.entries[k] = e
+	if e.answered && now.Before(e.expire) {
+		return e.answer
+	}
+	return e.unanswered(now)
+}
+
+// replaceAliases forgets what else was remembered of an owner that has become
+// an alias, or is none any more: an owner with a CNAME has no other records
+// (RFC 1034 section 3.6.2).
+func (c *cache) replaceAliases(k key, a *answer) {
+	for _, t := range [...]uint16{dns.TypeA, dns.TypeAAAA, dns.TypeSVCB, dns.TypeTXT, dns.TypeSRV} {
+		other := key{question{k.name, t}, k.network}
+		if e, ok := c.entries[other]; ok && t != k.qtype && e.answered && e.err == nil && a.err == nil && e.aliased() != a.aliased() {
+			delete(c.entries, other)
+		}
+	}
+}
+
+// evict makes room: what is of no more use goes, or, if there is nothing, some
+// others.
 func (c *cache) evict(now time.Time) {
-	for q, a := range c.answers {
-		if !now.Before(a.expire) || len(c.answers) >= maxCache {
-			delete(c.answers, q)
+	for k, e := range c.entries {
+		if _, ok := e.stale(now); !ok && !now.Before(e.expire) && !now.Before(e.retry) {
+			delete(c.entries, k)
 		}
 	}
-}
-
-// digest turns a message into an answer and decides how long it holds.
-func (r *Resolver) digest(q question, m *dns.Msg, up Upstream, channel Channel, err error) answer {
-	now := r.now()
-	if err != nil {
-		return answer{err: err, expire: now.Add(failureTTL)}
-	}
-	a := answer{channel: channel, owner: Name(q.name)}
-	ttl := maxTTL
-	records := m.Answer[:min(len(m.Answer), maxRecords)]
-	for range maxCNAMEs {
-		next := ""
-		for _, rr := range records {
-			if !strings.EqualFold(rr.Header().Name, string(a.owner)) {
-				continue
-			}
-			if rr.Header().Rrtype == q.qtype {
-				a.records = append(a.records, rr)
-			} else if cname, ok := rr.(*dns.CNAME); ok {
-				next = strings.ToLower(cname.Target)
-			} else {
-				continue
-			}
-			ttl = min(ttl, time.Duration(rr.Header().Ttl)*time.Second)
+	for k := range c.entries {
+		if len(c.entries) < maxCache*7/8 {
+			return
 		}
-		if next == "" || len(a.records) > 0 {
-			break
-		}
-		a.owner = Name(next)
+		delete(c.entries, k)
 	}
-	if len(a.records) == 0 {
-		a.err = &Error{Step: dns.TypeToString[q.qtype] + " " + q.name, Upstream: up.Addr.String(), Kind: ErrNoData}
-		if m.Rcode == dns.RcodeNameError {
-			a.err.(*Error).Kind = ErrNXDomain
-		}
-		ttl = negativeTTL(m)
-	}
-	if ttl > 0 {
-		ttl = max(ttl, minTTL)
-	}
-	a.expire = now.Add(ttl)
-	return a
-}
-
-// negativeTTL is how long it holds that something does not exist (RFC 2308
-// section 5): the lesser of the SOA's TTL and its minimum.
-func negativeTTL(m *dns.Msg) time.Duration {
-	for _, rr := range m.Ns[:min(len(m.Ns), maxRecords)] {
-		if soa, ok := rr.(*dns.SOA); ok {
-			return min(time.Duration(min(soa.Hdr.Ttl, soa.Minttl))*time.Second, maxNegative)
-		}
-	}
-	return minTTL
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
+	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 
@@ -66,10 +68,22 @@ func (c *Capability) parseKey(kv dns.SVCBKeyValue) error {
 		}
 	case *dns.SVCBPort:
 		c.UDPPort = v.Port
+	case *dns.SVCBIPv4Hint:
+		c.hint(v.Hint)
+	case *dns.SVCBIPv6Hint:
+		c.hint(v.Hint)
 	case *dns.SVCBLocal:
 		return c.parseLocal(v)
 	}
 	return nil
+}
+
+func (c *Capability) hint(ips []net.IP) {
+	for _, ip := range ips {
+		if a, ok := netip.AddrFromSlice(ip); ok && len(c.Hints) < maxLocators {
+			c.Hints = append(c.Hints, a.Unmap())
+		}
+	}
 }
 
 func (c *Capability) parseLocal(v *dns.SVCBLocal) error {
@@ -94,6 +108,53 @@ func (c *Capability) parseLocal(v *dns.SVCBLocal) error {
 		c.Flags |= FlagTLSRequired
 	}
 	return nil
+}
+
+// parseTXT reads the text that stands for a capability record where SVCB cannot
+// be published, such as "v=mh1 udp=9899 sctp=5000 f=3". Its target is the name
+// itself. What does not begin with "v=mh1" is somebody else's.
+func parseTXT(text string, owner Name) (c Capability, ours bool, err error) {
+	words := strings.Fields(text)
+	if len(words) == 0 || words[0] != "v=mh1" {
+		return c, false, nil
+	}
+	if _, err := ParseName(string(owner)); err != nil {
+		return c, true, err
+	}
+	c = Capability{Target: owner, UDPPort: DefaultUDPPort, SCTPPort: defaultSCTPPort, Version: capabilityVersion, Prio: 1, Via: "TXT"}
+	for _, w := range words[1:] {
+		k, v, _ := strings.Cut(w, "=")
+		n, err := strconv.ParseUint(v, 10, 16)
+		switch {
+		case k != "udp" && k != "sctp" && k != "f":
+			continue // of a later version
+		case err != nil || k == "f" && n > 255:
+			return c, true, fmt.Errorf("%q: want a number", w)
+		case k == "udp":
+			c.UDPPort = uint16(n)
+		case k == "sctp":
+			c.SCTPPort = uint16(n)
+		case k == "f":
+			c.Flags = CapFlags(n)
+		}
+	}
+	if !portAllowed(c.UDPPort) {
+		return c, true, fmt.Errorf("UDP port %d is not allowed", c.UDPPort)
+	}
+	return c, true, nil
+}
+
+// parseSRV reads a record of a host that speaks SCTP without UDP (RFC 2782). A
+// target of "." says that there is none.
+func parseSRV(rr *dns.SRV) (c Capability, err error) {
+	target := Name(strings.ToLower(rr.Target))
+	if _, err := ParseName(string(target)); err != nil {
+		return c, err
+	}
+	if rr.Port == 0 {
+		return c, fmt.Errorf("SCTP port 0")
+	}
+	return Capability{Target: target, SCTPPort: rr.Port, Version: capabilityVersion, Flags: FlagNative | FlagEmul, Prio: rr.Priority, Via: "SRV"}, nil
 }
 
 // SVCB returns the record that publishes a capability, for servers and

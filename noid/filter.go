@@ -13,6 +13,7 @@ var (
 	unusable      = mustPrefixes("0.0.0.0/8", "240.0.0.0/4", "::/96", "::ffff:0:0/96", "100::/64", "fec0::/10")
 	sixToFour     = netip.MustParsePrefix("2002::/16")
 	teredo        = netip.MustParsePrefix("2001::/32")
+	translated    = mustPrefixes("64:ff9b::/96", "64:ff9b:1::/48") // NAT64: RFC 6052 section 2.1, RFC 8215
 )
 
 func mustPrefixes(s ...string) (p []netip.Prefix) {
@@ -36,14 +37,20 @@ type Zone struct {
 // host's, and those by which a public name would lead inside (DNS
 // rebinding).
 type filters struct {
-	lab   bool // documentation and loopback addresses are welcome
+	lab   bool // documentation, loopback and private addresses are welcome
 	zones []Zone
 	deny  []netip.Prefix
 	own   func() []netip.Addr
 }
 
-// reject returns why an address of name is not taken, "" when it is.
-func (f *filters) reject(name Name, a netip.Addr) string {
+// An origin is how an address came to be looked at.
+type origin struct {
+	names []Name     // asked for, and what that is an alias of
+	path  netip.Addr // of the peer that is already talked to, none if there is none
+}
+
+// reject returns why an address is not taken, "" when it is.
+func (f *filters) reject(a netip.Addr, from origin) string {
 	switch {
 	case !a.IsValid() || a.IsUnspecified():
 		return "unspecified"
@@ -51,31 +58,46 @@ func (f *filters) reject(name Name, a netip.Addr) string {
 		return "multicast"
 	case in(a, f.deny):
 		return "denied by configuration"
+	case in(a, unusable) && !a.IsLoopback():
+		return "not a host's address"
 	case f.lab:
 		return ""
 	case a.IsLoopback():
 		return "loopback"
-	case a.IsLinkLocalUnicast() && a.Is6():
-		return "link-local"
-	case in(a, unusable):
-		return "not a host's address"
+	case a.IsLinkLocalUnicast() && a.Is6() && !(a.Zone() != "" && from.path.IsLinkLocalUnicast() && a.Zone() == from.path.Zone()):
+		return "link-local, and the peer is not on that link"
 	case in(a, documentation):
 		return "documentation"
-	case in(a, private) && !f.privateAllowed(name, a):
+	case in(a, private) && !sameScope(from.path, a) && !f.privateAllowed(a, from.names):
 		return "private, and the name is in no private zone"
 	case embedsPrivate(a):
 		return "tunnels to a private address"
-	case f.own != nil && slices.Contains(f.own(), a):
-		return "our own"
 	}
 	return ""
 }
 
-func (f *filters) privateAllowed(name Name, a netip.Addr) bool {
-	return slices.ContainsFunc(f.zones, func(z Zone) bool { return name.within(z.Name) && in(a, z.Prefixes) })
+// privateAllowed reports whether all of the names are below one that may have
+// the address: an alias must lead neither out of the zone nor, from outside,
+// into it.
+func (f *filters) privateAllowed(a netip.Addr, names []Name) bool {
+	for _, n := range names {
+		if !slices.ContainsFunc(f.zones, func(z Zone) bool { return n.within(z.Name) && in(a, z.Prefixes) }) {
+			return false
+		}
+	}
+	return len(names) > 0
 }
 
-// embedsPrivate reports whether a 6to4 or Teredo address carries an IPv4
+// sameScope reports whether a private address is of the range in which the peer
+// is talked to already. The service of clouds that tells a machine its secrets
+// is nobody's peer.
+func sameScope(path, a netip.Addr) bool {
+	return path.IsValid() && a != metadata && slices.ContainsFunc(private, func(p netip.Prefix) bool { return p.Contains(a) && p.Contains(path) })
+}
+
+var metadata = netip.MustParseAddr("169.254.169.254")
+
+// embedsPrivate reports whether a 6to4, Teredo or NAT64 address carries an IPv4
 // address that would not be taken itself.
 func embedsPrivate(a netip.Addr) bool {
 	b := a.As16()
@@ -85,14 +107,25 @@ func embedsPrivate(a netip.Addr) bool {
 		v4 = netip.AddrFrom4([4]byte(b[2:6]))
 	case teredo.Contains(a):
 		v4 = netip.AddrFrom4([4]byte{^b[12], ^b[13], ^b[14], ^b[15]})
+	case in(a, translated):
+		v4 = netip.AddrFrom4([4]byte(b[12:16]))
 	default:
 		return false
 	}
 	return in(v4, private) || in(v4, unusable) || v4.IsLoopback() || v4.IsMulticast()
 }
 
-// deniedPorts are UDP services that a record must not be able to aim at.
-var deniedPorts = []uint16{1900, 5353, 11211}
+// deniedPorts are UDP services that a record must not be able to aim at: a
+// packet or two of ours would have them send many.
+var deniedPorts = []uint16{
+	1434,  // SQL Server's browser
+	1900,  // SSDP
+	3702,  // WS-Discovery
+	5060,  // SIP
+	5353,  // mDNS
+	5683,  // CoAP
+	11211, // memcached
+}
 
 // portAllowed reports whether a capability may name a UDP port: none of the
 // system's, so that a record cannot aim packets at other services.
@@ -100,19 +133,51 @@ func portAllowed(p uint16) bool {
 	return p >= 1024 && !slices.Contains(deniedPorts, p)
 }
 
-// take filters addresses of name into a set.
-func (f *filters) take(s *Set, name Name, l Locator) {
+// take filters addresses into a set.
+func (f *filters) take(s *Set, l Locator, from origin) {
 	l.Addr = l.Addr.Unmap().WithZone("")
-	if reason := f.reject(name, l.Addr); reason != "" {
-		s.Dropped = append(s.Dropped, Drop{l.Addr, reason})
+	if l.Addr.Is6() && l.Addr.IsLinkLocalUnicast() && from.path.Zone() != "" {
+		l.Addr = l.Addr.WithZone(from.path.Zone())
+	}
+	switch reason := f.reject(l.Addr, from); {
+	case reason != "":
+		s.drop(l.Addr, reason)
+	case !s.Contains(l.Addr):
+		s.Locators = append(s.Locators, l)
+	}
+}
+
+// cut leaves a set no more than maxLocators, of as many families and networks
+// as possible.
+func (s *Set) cut() {
+	if len(s.Locators) <= maxLocators {
 		return
 	}
-	if s.Contains(l.Addr) {
+	all := interleave(s.Locators)
+	for _, l := range all[maxLocators:] {
+		s.drop(l.Addr, "one too many")
+	}
+	s.Locators = all[:maxLocators]
+}
+
+// dropOwn takes our own addresses out of a set: who is dialled there is not the
+// host but us.
+func (f *filters) dropOwn(s *Set) {
+	if f.own == nil || f.lab {
 		return
 	}
-	if len(s.Locators) >= maxLocators {
-		s.Dropped = append(s.Dropped, Drop{l.Addr, "one too many"})
-		return
+	own := f.own()
+	s.Locators = slices.DeleteFunc(s.Locators, func(l Locator) bool {
+		mine := slices.Contains(own, l.Addr)
+		if mine {
+			s.drop(l.Addr, "our own")
+		}
+		return mine
+	})
+}
+
+func (s *Set) drop(a netip.Addr, reason string) {
+	if len(s.Dropped) < maxDropped {
+		s.Dropped = append(s.Dropped, Drop{a, reason})
 	}
-	s.Locators = append(s.Locators, l)
 }

@@ -5,6 +5,7 @@ import "time"
 // Bounds on what names and servers can make this package do.
 const (
 	maxLocators  = 8    // of a set: more would swell handshakes and probes
+	maxPairs     = 12   // of source and destination that a dial tries: a name must not have hundreds of hosts hit
 	maxTargets   = 4    // SVCB targets of a name that are used
 	maxAliases   = 4    // SVCB aliases that are followed
 	maxCNAMEs    = 8    // of an answer that are followed
@@ -15,22 +16,47 @@ const (
 	maxReverse   = 16   // for reverse records, beside those: addresses of a zone that is silent must not keep names from being found
 	maxReferrals = 4096 // addresses whose host may be looked for: a page with many links has as many names looked up
 	maxDropped   = 64   // addresses whose rejection is remembered
+	maxSeen      = 4096 // names that are remembered to speak mh: pages name thousands
+	maxReached   = 4096 // names of which confirmed addresses are remembered: peers claim thousands
+	maxWatched   = 4096 // names that are followed: peers claim thousands
+	maxSearch    = 6    // domains of a search list: one name must not become dozens of questions
 
-	verifyBudget = 3 * time.Second // for all the lookups of one Verify
+	verifyBudget = 3 * time.Second // for all the lookups of one Verify, and the wait for its turn
 	verifyRate   = 50              // inbound verifications a second: a flood of peers must not become one of queries
 	verifyBurst  = 100
+	prefixRate   = 5    // of them for one /24 or /48: one network must not take the turns of all others
+	prefixBurst  = 10   //
+	maxPrefixes  = 4096 // that are counted apart
+	verifyQueue  = 256  // verifications that wait for their turn
 
 	referralTTL    = time.Hour       // for an address to be worth a question after the last answer that had it; longer than most sessions that tell it
 	referralBudget = 2 * time.Second // for all the lookups of one referral, while an application waits
 
 	resolutionDelay = 50 * time.Millisecond // RFC 8305 section 3: how long the others may lag behind the first answer
+	targetDelay     = time.Second           // how long the addresses of hosts that speak mh may lag behind those of the name
 	queryTimeout    = time.Second           // until a query is sent again
 	queryTries      = 3
 	hedgeDelay      = 300 * time.Millisecond // until the next server is asked as well
-	answerBudget    = 5 * time.Second        // for one question, all servers and tries
+	answerBudget    = queryTimer             // for one question, all servers and tries
+	networkPoll     = 5 * time.Second        // between looks at the network and at files
 
-	maxTTL      = 7 * 24 * time.Hour
-	minTTL      = 5 * time.Second // against storms of lookups
-	maxNegative = time.Hour
-	failureTTL  = time.Second // for a failure to be remembered (RFC 9520 section 3.2)
+	maxTTL        = 7 * 24 * time.Hour // RFC 8767 section 4
+	minTTL        = 5 * time.Second    // against storms of lookups
+	maxNegative   = time.Hour
+	bareNegative  = 30 * time.Second // for an absence that no SOA goes with
+	failureTTL    = time.Second      // for a failure to be remembered, doubled with each further one (RFC 9520 section 3.2)
+	maxFailureTTL = 5 * time.Minute
+
+	// Old answers while nobody gives new ones (RFC 8767 section 5).
+	clientTimer = 1800 * time.Millisecond // until who asks gets the old one
+	queryTimer  = 10 * time.Second        // until a question is given up
+	staleRetry  = 30 * time.Second        // between questions
+	staleTTL    = 30 * time.Second        // of an old answer
+	maxStale    = 24 * time.Hour
+
+	seenTTL = 7 * 24 * time.Hour // for a name to be remembered to speak mh after its record has expired
+
+	refreshMin = 5 * time.Second // between the questions of a watch: TTLs of 0
+	refreshMax = time.Hour       // the host may have moved to another network
+	maxOrphan  = time.Hour       // for which a host may be talked to whose name has lost all its addresses
 )

@@ -267,7 +267,7 @@ func TestN14Static(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	r.static = s
+	r.files.use(s)
 	res, err := r.Resolve(t.Context(), "gw.example.net", 80)
 	if err != nil || len(res.MH) != 1 || res.MH[0].Binding != BindingStatic || res.MH[0].Cap.UDPPort != 9900 {
 		t.Fatalf("%+v, %v", res, err)
@@ -379,7 +379,7 @@ func TestN24Order(t *testing.T) {
 		{l("2002:c633:6401::1", "2001:db8:1::1"), a("2001:db8:1::2", "2002:c633:6401::2"), "2001:db8:1::1 2002:c633:6401::1"},
 		{l("9.1.0.1", "9.1.0.2", "9.2.0.1", "9.2.0.2"), a("9.9.9.9"), "9.1.0.1 9.2.0.1 9.1.0.2 9.2.0.2"},
 	} {
-		want(t, list(test.dst), list(Order(test.dst, test.local)), test.want)
+		want(t, list(test.dst), list(interleave(sorted(test.dst, test.local, nil))), test.want)
 	}
 }
 
@@ -394,15 +394,6 @@ func TestN27SharedLookupsAndLimit(t *testing.T) {
 	wg.Wait()
 	if n := w.dns.Asked("www.example.net", dns.TypeA) + w.dns.Asked("_mhsctp.www.example.net", dns.TypeSVCB); n != 2 {
 		t.Errorf("200 dials asked %d questions for the name", n)
-	}
-	limited := 0
-	for range 2 * verifyBurst {
-		if _, err := w.Verify(t.Context(), netip.MustParseAddr("9.0.1.1"), "laptop.example.net"); errors.Is(err, ErrLimit) {
-			limited++
-		}
-	}
-	if limited < verifyBurst/2 {
-		t.Errorf("%d of %d verifications were refused", limited, 2*verifyBurst)
 	}
 }
 

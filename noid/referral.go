@@ -3,9 +3,7 @@ package noid
 import (
 	"context"
 	"errors"
-	"maps"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 )
@@ -165,7 +163,7 @@ func (r *Resolver) reverseHost(ctx context.Context, a netip.Addr) (*Set, error) 
 		return nil, err
 	}
 	for _, n := range rev.names {
-		hosts, _ := r.hosts(ctx, n, r.capabilities(ctx, n))
+		hosts, _ := r.hosts(ctx, n, r.capabilities(ctx, n), netip.Addr{})
 		for _, h := range hosts {
 			if h.Contains(a) {
 				return rev.bind(h), nil
@@ -179,11 +177,9 @@ func (r *Resolver) reverseHost(ctx context.Context, a netip.Addr) (*Set, error) 
 // gives an address. Of several it is always the same one, for the sake of its
 // association.
 func (r *Resolver) staticHostAt(a netip.Addr) *Set {
-	for _, n := range slices.Sorted(maps.Keys(r.static.hosts)) {
-		if h := r.static.hosts[n]; h.cap != nil && !h.merge {
-			if s := r.staticSet(n, h); s.Contains(a) {
-				return s
-			}
+	for _, n := range r.local().static.at[a] {
+		if s := r.staticSet(n); s != nil && s.Cap != nil {
+			return s
 		}
 	}
 	return nil

@@ -169,9 +169,11 @@ func TestN29Trust(t *testing.T) {
 func TestN29Static(t *testing.T) {
 	w := newReferralWorld(t, Config{Trust: Pinned})
 	file := "gw.example.net udp=9900 10.0.0.1 10.1.0.1\nalso.example.net udp=9900 10.1.0.1\nplain.example.net 10.0.0.9\n"
-	if err := w.static.parse(strings.NewReader(file), "hosts"); err != nil {
+	known := newStatic()
+	if err := known.parse(strings.NewReader(file), "hosts"); err != nil {
 		t.Fatal(err)
 	}
+	w.files.use(known)
 	for range 10 {
 		w.wantReferral("10.1.0.1", "also.example.net", nil)
 	}

@@ -3,9 +3,8 @@ package noid
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"math/rand/v2"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"sync"
@@ -19,14 +18,45 @@ type Config struct {
 	// Upstreams are the DNS servers. None: those of /etc/resolv.conf.
 	Upstreams []Upstream
 
+	// Consistency says what to believe when servers tell different things.
+	Consistency Consistency
+
 	// HostsFile is the static file. "": none.
 	HostsFile string
+
+	// SystemHosts is the hosts file of the system, such as /etc/hosts. "": none.
+	SystemHosts string
 
 	// Zones are names below which private addresses are expected.
 	Zones []Zone
 
 	// Trust says what it takes to use further addresses of a peer.
 	Trust Trust
+
+	// ReverseAll drops addresses whose reverse record does not lead back to the
+	// name.
+	ReverseAll bool
+
+	// PortRecords has the record of a service looked up at _PORT._mhsctp.NAME
+	// before the one of the name.
+	PortRecords bool
+
+	// Native takes hosts that speak SCTP without UDP, which the program can talk
+	// to.
+	Native bool
+
+	// Search are the domains that [Resolver.ResolveRelative] completes a name
+	// with, when it has fewer than Dots dots first of all. Dots 0: 1.
+	Search []string
+	Dots   int
+
+	// MaxOrphan is how long a host may be talked to whose name has lost all its
+	// addresses. Default an hour.
+	MaxOrphan time.Duration
+
+	// Network names the network that the host is on, by anything that changes
+	// when it moves to another one, such as [SystemNetwork]. Nil: it never moves.
+	Network func() string
 
 	// Lab takes documentation, loopback and private addresses for any name:
 	// for tests and closed networks.
@@ -35,6 +65,9 @@ type Config struct {
 	// Own returns the addresses of this host, which no other can have.
 	Own func() []netip.Addr
 
+	// Logger gets what an operator should know. Nil: none.
+	Logger *slog.Logger
+
 	// Now is the clock. Nil: time.Now.
 	Now func() time.Time
 }
@@ -42,55 +75,98 @@ type Config struct {
 // A Resolver finds and verifies the locators of names. Its methods may be
 // called from any goroutine.
 type Resolver struct {
+	// Set once.
+	cfg       Config
 	upstreams *upstreams
-	static    *static
-	filters   filters
-	trust     Trust
+	servers   []server // whose answers have to agree
 	now       func() time.Time
+	log       *slog.Logger
+	trust     Trust
+
+	// Each with a lock of its own.
+	files     files
+	networks  networks
 	cache     cache
 	referrals referrals
-	limiter   bucket
-	ctx       context.Context
-	cancel    context.CancelFunc
-	running   sync.WaitGroup // lookups
+	seen      seen
+	reached   reached
+	watches   watches
+	turns     turns
+
+	ctx     context.Context
+	cancel  context.CancelFunc
+	running sync.WaitGroup // lookups, streams and watches
 }
 
 // New returns a resolver. It fails when a file cannot be read; the error names
 // it and the line.
 func New(cfg Config) (*Resolver, error) {
 	r := &Resolver{
-		static: newStatic(), trust: cfg.Trust, now: cfg.Now,
-		cache: newCache(), referrals: newReferrals(),
+		cfg: cfg, trust: cfg.Trust, now: cfg.Now, log: cfg.Logger,
+		networks: networks{look: cfg.Network},
+		cache:    newCache(), referrals: newReferrals(), seen: newSeen(), reached: newReached(), watches: newWatches(),
 	}
 	if r.now == nil {
 		r.now = time.Now
 	}
-	servers := cfg.Upstreams
-	if len(servers) == 0 {
-		ups, err := SystemUpstreams("/etc/resolv.conf")
-		if err != nil && cfg.HostsFile == "" {
-			return nil, fmt.Errorf("no DNS server is configured and resolv.conf cannot be read: %w", err)
-		}
-		servers = ups
+	if r.log == nil {
+		r.log = slog.New(slog.DiscardHandler)
 	}
-	r.upstreams = newUpstreams(servers, &r.running)
-	if cfg.HostsFile != "" {
-		if err := r.static.read(cfg.HostsFile); err != nil {
-			return nil, err
-		}
+	r.cfg.MaxOrphan = cmp.Or(cfg.MaxOrphan, maxOrphan)
+	if len(cfg.Search) > maxSearch {
+		return nil, fmt.Errorf("%d search domains, at most %d are used", len(cfg.Search), maxSearch)
 	}
-	r.filters = filters{lab: cfg.Lab, zones: append(slices.Clone(cfg.Zones), r.static.zones...), deny: r.static.deny, own: cfg.Own}
-	r.limiter = bucket{tokens: verifyBurst, at: r.now()}
+	if err := r.connect(); err != nil {
+		return nil, err
+	}
+	r.files = files{hosts: cfg.HostsFile, system: cfg.SystemHosts, zones: cfg.Zones, lab: cfg.Lab, own: cfg.Own, log: r.log}
+	if err := r.files.reload(); err != nil {
+		return nil, err
+	}
+	r.turns = newTurns(r.now())
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r, nil
 }
 
-// Close ends the lookups that are under way and returns when none is left.
+// connect sets up whom to ask.
+func (r *Resolver) connect() error {
+	list := r.cfg.Upstreams
+	if len(list) == 0 {
+		ups, err := SystemUpstreams("/etc/resolv.conf")
+		if err != nil && r.cfg.HostsFile == "" {
+			return fmt.Errorf("no DNS server is configured and resolv.conf cannot be read: %w", err)
+		}
+		list = ups
+	}
+	r.upstreams = newUpstreams(list, &r.running)
+	groups := []*upstreams{r.upstreams}
+	if r.cfg.Consistency == ConsistencyAll && len(list) > 1 {
+		groups = nil
+		for i := range list {
+			groups = append(groups, newUpstreams(list[i:i+1], &r.running))
+		}
+	}
+	for _, g := range groups {
+		r.servers = append(r.servers, func(ctx context.Context, q question) (*dns.Msg, Upstream, error) {
+			return g.exchange(ctx, q.name, q.qtype, 0)
+		})
+	}
+	return nil
+}
+
+// Close ends the lookups and watches that are under way and returns when none
+// is left.
 func (r *Resolver) Close() error {
 	r.cancel()
 	r.running.Wait()
 	return nil
 }
+
+// Reload reads the static file and the system's anew, as it also happens within
+// seconds after one has changed. After an error what was known before holds.
+func (r *Resolver) Reload() error { return r.files.reload() }
+
+func (r *Resolver) local() *local { return r.files.current(r.now()) }
 
 // Resolve finds the hosts behind a name: those that speak mh, and where plain
 // TCP would go. An address is its own answer, unless it is found to be a host
@@ -104,210 +180,58 @@ func (r *Resolver) Resolve(ctx context.Context, name string, port uint16) (*Resu
 	if err != nil {
 		return nil, err
 	}
-	if h := r.static.hosts[n]; h != nil && !h.merge {
-		s := r.staticSet(n, h)
-		res := &Result{Legacy: s}
-		if s.Cap != nil {
-			res.MH = []*Set{s}
-		}
-		res.NoFallback = r.trust.noFallback(res)
-		return res, nil
+	if s := r.staticSet(n); s != nil {
+		return r.resolveStatic(s)
 	}
-	return r.resolveDNS(ctx, n)
+	return r.gather(ctx, n, port)
 }
 
-func (r *Resolver) newSet(name, asked Name) *Set {
-	return &Set{Name: name, Asked: asked, trust: r.trust, filters: &r.filters}
-}
-
-func (r *Resolver) staticSet(n Name, h *staticHost) *Set {
-	s := r.newSet(n, n)
-	s.Locators, s.Cap, s.Binding, s.Channel, s.hostLevel = h.locators, h.cap, BindingStatic, ChanLocal, true
-	return s
-}
-
-// resolveDNS asks for the capability record and the addresses at once. Once
-// there are addresses the capability has resolutionDelay to arrive as well,
-// unless the trust mode demands an answer. A late one can still be waited for.
-func (r *Resolver) resolveDNS(ctx context.Context, n Name) (*Result, error) {
-	caps := make(chan capabilities, 1)
-	go func() { caps <- r.capabilities(ctx, n) }() // ends with ctx at the latest
-	legacy := r.addresses(ctx, n)
-	legacy.Asked = n
-	var c capabilities
-	isLate := false
-	select {
-	case c = <-caps:
-	default:
-		var late <-chan time.Time
-		if len(legacy.Locators) > 0 && !r.trust.demanding() { // else there is no use for them alone
-			t := time.NewTimer(resolutionDelay)
-			defer t.Stop()
-			late = t.C
-		}
-		select {
-		case c = <-caps:
-		case <-late:
-			isLate = true
-			c.err = &Error{Step: "SVCB " + capabilityName(n), Kind: ErrTimeout, Detail: "the addresses came long before it"}
-		case <-ctx.Done():
-			c.err = &Error{Step: "SVCB " + capabilityName(n), Kind: ErrTimeout, Detail: ctx.Err().Error()}
-		}
+func (r *Resolver) resolveStatic(s *Set) (*Result, error) {
+	if len(s.Locators) == 0 {
+		return nil, &Error{Step: "addresses of " + s.Name.String(), Kind: ErrPolicy, Detail: "the hosts file gives it none that could be used"}
 	}
-	res := &Result{}
-	if isLate {
-		res.Late = func(ctx context.Context) ([]*Set, error) { return r.hosts(ctx, n, r.capabilities(ctx, n)) }
+	res := &Result{Legacy: s}
+	if s.Cap != nil {
+		res.MH = []*Set{s}
 	}
-	if len(legacy.Locators) > 0 {
-		res.Legacy = legacy
-	}
-	res.MH, res.Partial = r.hosts(ctx, n, c)
 	res.NoFallback = r.trust.noFallback(res)
-	if len(res.MH) == 0 && res.Legacy == nil {
-		return nil, errors.Join(legacy.failure(n), notAbsent(res.Partial))
-	}
 	return res, nil
 }
 
-// failure says why a set has no locators.
-func (s *Set) failure(n Name) error {
-	for _, d := range s.Dropped {
-		return &Error{Step: "addresses of " + n.String(), Kind: ErrPolicy, Detail: fmt.Sprintf("%v is not taken: %s", d.Addr, d.Reason)}
-	}
-	return s.err
+func (r *Resolver) newSet(name, asked Name) *Set {
+	return &Set{Name: name, Asked: asked, trust: r.trust, filters: &r.local().filters}
 }
 
-// notAbsent drops the error that a record simply does not exist.
-func notAbsent(err error) error {
-	if errors.Is(err, ErrNoData) || errors.Is(err, ErrNXDomain) {
+// staticSet returns what the operator's file says of a name, nil if it leaves
+// that to the DNS.
+func (r *Resolver) staticSet(n Name) *Set {
+	h := r.local().static.hosts[n]
+	if h == nil || h.merge {
 		return nil
 	}
-	return err
-}
-
-// capabilities are the compatible records of a name.
-type capabilities struct {
-	list    []Capability
-	channel Channel
-	err     error // why there are none
-}
-
-// capabilities looks the capability records up and follows aliases (RFC 9460
-// section 2.4.2).
-func (r *Resolver) capabilities(ctx context.Context, n Name) (c capabilities) {
-	owner := n
-	c.channel = ChanLocal
-	for range maxAliases {
-		a := r.lookup(ctx, capabilityName(owner), dns.TypeSVCB)
-		if a.err != nil {
-			c.err = a.err
-			return c
-		}
-		c.channel = min(c.channel, a.channel)
-		alias := Name("")
-		var reasons []error
-		for _, rr := range a.records {
-			svcb, ok := rr.(*dns.SVCB)
-			if !ok {
-				continue
-			}
-			if svcb.Priority == 0 {
-				alias = Name(svcb.Target)
-				break
-			}
-			cap, err := parseSVCB(svcb, owner)
-			if err != nil {
-				reasons = append(reasons, err)
-				continue
-			}
-			c.list = append(c.list, cap)
-		}
-		if alias == "" {
-			if len(c.list) == 0 {
-				c.err = &Error{Step: "SVCB " + capabilityName(owner), Kind: ErrNoData, Detail: fmt.Sprintf("no compatible record: %v", errors.Join(reasons...))}
-			}
-			return c
-		}
-		if alias == "." {
-			c.err = &Error{Step: "SVCB " + capabilityName(owner), Kind: ErrNoData, Detail: "the name says that it has no such service"}
-			return c
-		}
-		owner = Name(trimCapability(string(alias)))
-	}
-	c.err = &Error{Step: "SVCB " + capabilityName(n), Kind: ErrLimit, Detail: fmt.Sprintf("more than %d aliases", maxAliases)}
-	return c
-}
-
-// trimCapability takes the label of the capability record off an alias.
-func trimCapability(s string) string {
-	const label = "_mhsctp."
-	if len(s) > len(label) && s[:len(label)] == label {
-		return s[len(label):]
-	}
-	return s
-}
-
-// hosts makes a set of each capability's target: a host each, never merged.
-func (r *Resolver) hosts(ctx context.Context, asked Name, c capabilities) ([]*Set, error) {
-	rand.Shuffle(len(c.list), func(i, j int) { c.list[i], c.list[j] = c.list[j], c.list[i] })
-	slices.SortStableFunc(c.list, func(a, b Capability) int { return cmp.Compare(a.Prio, b.Prio) })
-	var sets []*Set
-	err := c.err
-	for _, cap := range c.list[:min(len(c.list), maxTargets)] {
-		if cap.UDPPort == 0 || cap.Flags&FlagTLSRequired != 0 {
-			err = &Error{Step: "SVCB " + capabilityName(asked), Kind: ErrPolicy, Detail: cap.Target.String() + " demands sealed associations"}
-			continue
-		}
-		s := r.addresses(ctx, cap.Target)
-		if len(s.Locators) == 0 {
-			err = s.failure(cap.Target)
-			continue
-		}
-		s.Asked, s.Cap, s.hostLevel = asked, &cap, true
-		s.Channel = min(s.Channel, c.channel)
-		r.referrals.seen(s, r.now())
-		sets = append(sets, s)
-	}
-	return sets, err
-}
-
-// addresses looks the addresses of a name up, both families at once, and
-// filters them.
-func (r *Resolver) addresses(ctx context.Context, n Name) *Set {
-	six := make(chan answer, 1)
-	go func() { six <- r.lookup(ctx, string(n), dns.TypeAAAA) }() // ends with ctx at the latest
-	four := r.lookup(ctx, string(n), dns.TypeA)
 	s := r.newSet(n, n)
-	s.Binding, s.Channel, s.Expire = BindingClaim, ChanLocal, r.now().Add(maxTTL)
-	for _, a := range []answer{<-six, four} {
-		if a.err != nil {
-			s.err = errors.Join(s.err, a.err)
-			continue
-		}
-		s.Channel = min(s.Channel, a.channel)
-		if a.expire.Before(s.Expire) {
-			s.Expire = a.expire
-		}
-		for _, rr := range a.records {
-			l := Locator{Expire: a.expire}
-			switch rr := rr.(type) {
-			case *dns.A:
-				l.Addr, _ = netip.AddrFromSlice(rr.A)
-				l.From = FromA
-			case *dns.AAAA:
-				l.Addr, _ = netip.AddrFromSlice(rr.AAAA)
-				l.From = FromAAAA
-			}
-			r.filters.take(s, n, l)
-		}
-	}
-	if h := r.static.hosts[n]; h != nil && h.merge {
-		for _, l := range h.locators {
-			r.filters.take(s, n, l)
-		}
-	}
-	if len(s.Locators) > 0 {
-		s.err = nil
-	}
+	s.Locators, s.Cap, s.Binding, s.Channel, s.hostLevel = h.locators, h.cap, BindingStatic, ChanLocal, true
+	s.seal()
 	return s
+}
+
+// seal ends the making of a set.
+func (s *Set) seal() {
+	members := make([]netip.Addr, 0, len(s.Locators))
+	for _, l := range s.Locators {
+		members = append(members, l.Addr)
+	}
+	s.Gen = generation(members)
+}
+
+// generation tells sets of addresses apart, whatever their order, by FNV-1a.
+func generation(members []netip.Addr) uint64 {
+	members = slices.SortedFunc(slices.Values(members), netip.Addr.Compare)
+	h := uint64(14695981039346656037)
+	for _, a := range members {
+		for _, b := range []byte(a.String() + " ") {
+			h = (h ^ uint64(b)) * 1099511628211
+		}
+	}
+	return h
 }

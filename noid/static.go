@@ -4,8 +4,9 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"maps"
 	"net/netip"
-	"os"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -15,8 +16,13 @@ import (
 //	h1.example.net  udp=9899 ver=1 flags=3  2001:db8:a::11 192.0.2.11,20
 //	zone private    corp.example  10.0.0.0/8 fd00::/8
 //	deny            203.0.113.0/24
+//
+// The hosts file of the system adds names that have addresses only.
+//
+// Invariant: it is not changed once it is in use; see files.
 type static struct {
 	hosts map[Name]*staticHost
+	at    map[netip.Addr][]Name // who has an address, in the order of the alphabet, so that it is always the same
 	zones []Zone
 	deny  []netip.Prefix
 }
@@ -25,18 +31,11 @@ type staticHost struct {
 	cap      *Capability
 	locators []Locator
 	merge    bool // adds to the DNS instead of standing for it
+	system   bool // from the system's file
 }
 
-func newStatic() *static { return &static{hosts: make(map[Name]*staticHost)} }
-
-// read adds what a file says. Errors name the file and the line.
-func (s *static) read(file string) error {
-	f, err := os.Open(file)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return s.parse(f, file)
+func newStatic() *static {
+	return &static{hosts: make(map[Name]*staticHost), at: make(map[netip.Addr][]Name)}
 }
 
 func (s *static) parse(r io.Reader, file string) error {
@@ -63,7 +62,56 @@ func (s *static) parse(r io.Reader, file string) error {
 	if err := lines.Err(); err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
+	s.index()
 	return nil
+}
+
+// index fills at. The system's file ties no name to a peer that claims none:
+// it is there for names to be found.
+func (s *static) index() {
+	clear(s.at)
+	for _, n := range slices.Sorted(maps.Keys(s.hosts)) {
+		if h := s.hosts[n]; !h.merge && !h.system {
+			for _, l := range h.locators {
+				s.at[l.Addr] = append(s.at[l.Addr], n)
+			}
+		}
+	}
+}
+
+// parseSystem reads the hosts file of the system: an address and names on each
+// line. What is not for us there, such as localhost, is passed over. A name
+// whose only address is unspecified is blocked by that, as with libc.
+func (s *static) parseSystem(r io.Reader) {
+	for lines := bufio.NewScanner(r); lines.Scan(); {
+		text, _, _ := strings.Cut(lines.Text(), "#")
+		words := strings.Fields(text)
+		if len(words) < 2 {
+			continue
+		}
+		a, err := netip.ParseAddr(words[0])
+		if err != nil || a.Zone() != "" {
+			continue
+		}
+		for _, w := range words[1:] {
+			s.addSystem(w, a.Unmap())
+		}
+	}
+}
+
+func (s *static) addSystem(word string, a netip.Addr) {
+	n, err := ParseName(word)
+	if err != nil {
+		return
+	}
+	h := s.hosts[n]
+	if h == nil {
+		h = &staticHost{system: true}
+		s.hosts[n] = h
+	}
+	if h.system && len(h.locators) < maxLocators && !a.IsUnspecified() {
+		h.locators = append(h.locators, Locator{Addr: a, From: FromStatic})
+	}
 }
 
 func (s *static) parseZone(words []string) error {

@@ -23,9 +23,12 @@ const (
 	BindingStatic                    // the operator's file
 )
 
-func (b Binding) String() string {
-	return [...]string{"none", "hint", "claim", "reverse", "reverse-all", "tls", "static"}[b]
-}
+var bindingNames = [...]string{"none", "hint", "claim", "reverse", "reverse-all", "tls", "static"}
+
+func (b Binding) String() string { return bindingNames[b] }
+
+// ParseBinding reads a binding; what is none counts as BindingNone.
+func ParseBinding(s string) Binding { return Binding(max(slices.Index(bindingNames[:], s), 0)) }
 
 // Channel is how trustworthy the way to the records was.
 type Channel uint8
@@ -91,7 +94,8 @@ type Capability struct {
 	Flags    CapFlags
 	SPKI     [][32]byte // hashes of its keys
 	Prio     uint16
-	Via      string // "SVCB" or "static"
+	Via      string       // "SVCB", "TXT", "SRV" or "static"
+	Hints    []netip.Addr // where the target may be, until its own records say
 }
 
 // A Drop is an address that was found and not taken.
@@ -109,12 +113,21 @@ type Set struct {
 	Binding  Binding
 	Channel  Channel
 	Expire   time.Time
+	Gen      uint64 // another one if and only if the members are others
 	Dropped  []Drop
+
+	// StaleUntil is how long members may be used that no server confirms any
+	// more; the zero time unless some of the locators are stale.
+	StaleUntil time.Time
 
 	hostLevel bool // the name is one host's: an SVCB target, or static
 	trust     Trust
 	filters   *filters
-	err       error // why there are no locators
+	reached   []netip.Addr // members that associations have confirmed before
+	reversed  []netip.Addr // with BindingReverse: those whose reverse record says so; nil: all
+	partial   bool         // a question about members was not answered: there may be more
+	rank      int          // of the sets of one answer, best first
+	err       error        // why there are no locators
 }
 
 // Contains reports whether an address is one of the set's.
@@ -139,6 +152,7 @@ type Result struct {
 	MH      []*Set // one for each host that speaks mh, best first; never merged
 	Legacy  *Set   // where plain TCP would go; nil: nowhere
 	Partial error  // part of the answer is missing, and why
+	Capable bool   // the name spoke mh not long ago: a Partial is to be taken as an attack or a fault
 
 	// Late waits for the capability record when the addresses came long before
 	// it, and returns what MH lacks. Nil: it was in time.
@@ -182,6 +196,8 @@ const (
 	ErrNoData       kind = "the name has no address"
 	ErrTimeout      kind = "no answer"
 	ErrServer       kind = "server failure"
+	ErrBogus        kind = "the answer is forged or its signatures are broken"
+	ErrDowngrade    kind = "it may speak mh, and what would say so was kept away"
 	ErrNotContained kind = "the name's addresses do not contain the peer's"
 	ErrNoReverse    kind = "no reverse record leads to a name"
 	ErrNoReferral   kind = "no name is known that has the address"
@@ -189,6 +205,27 @@ const (
 	ErrLimit        kind = "too many lookups"
 	ErrSpecialUse   kind = "special-use name"
 )
+
+// Consistency says what to believe when servers tell different things.
+type Consistency uint8
+
+// The consistencies.
+const (
+	ConsistencyFirst Consistency = iota // the first that answers
+	ConsistencyAll                      // what all servers agree on; each of them has to answer
+)
+
+var consistencyNames = [...]string{"first", "all"}
+
+func (c Consistency) String() string { return consistencyNames[c] }
+
+// ParseConsistency reads a consistency.
+func ParseConsistency(s string) (Consistency, error) {
+	if i := slices.Index(consistencyNames[:], s); i >= 0 {
+		return Consistency(i), nil
+	}
+	return 0, fmt.Errorf("consistency %q: want one of %q", s, consistencyNames)
+}
 
 // Trust is what it takes to use further addresses of a peer.
 type Trust uint8

@@ -2,6 +2,7 @@ package noid
 
 import (
 	"context"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"strings"
@@ -15,7 +16,8 @@ import (
 // the peer gave itself, or "". The set has a binding of at least claim when a
 // name was found whose forward records contain the address; else it is the
 // address alone, and the error says why. It is called after a handshake, never
-// before: an INIT from a forged address must not cause a query.
+// before: an INIT from a forged address must not cause a query. It may wait for
+// its turn: nothing that carries data may wait for it.
 func (r *Resolver) Verify(ctx context.Context, src netip.Addr, claim string) (*Set, error) {
 	src = src.Unmap()
 	if s := r.verifyStatic(src, claim); s != nil {
@@ -23,42 +25,75 @@ func (r *Resolver) Verify(ctx context.Context, src netip.Addr, claim string) (*S
 	}
 	alone := r.newSet("", "")
 	alone.Locators = []Locator{{Addr: src, From: FromObserved}}
-	if !r.limiter.take(r.now()) {
+	alone.seal()
+	if !r.turn(ctx, src) {
 		return alone, &Error{Step: "verify " + src.String(), Kind: ErrLimit, Detail: "too many peers are being verified"}
 	}
 	ctx, cancel := context.WithTimeout(ctx, verifyBudget)
 	defer cancel()
-	var err error
-	if claim != "" && r.trust != Reverse {
-		var s *Set
-		if s, err = r.verifyClaim(ctx, src, claim); err == nil {
-			return s, nil
+	s, err := r.verify(ctx, src, claim)
+	if err != nil {
+		return alone, err
+	}
+	return s, nil
+}
+
+// turn waits for a turn, and once more later when there is none in sight.
+func (r *Resolver) turn(ctx context.Context, src netip.Addr) bool {
+	for range 2 {
+		turn, cancel := context.WithTimeout(ctx, verifyBudget)
+		ok := r.turns.wait(turn, src, r.now)
+		cancel()
+		if ok {
+			return true
+		}
+		retry := time.NewTimer(verifyBudget/2 + rand.N(verifyBudget/2))
+		defer retry.Stop()
+		select {
+		case <-retry.C:
+		case <-ctx.Done():
+			return false
 		}
 	}
-	if claim == "" || r.trust == Reverse {
-		s, reverse := r.verifyReverse(ctx, src, claim)
-		if reverse == nil {
-			return s, nil
-		}
-		err = reverse
+	return false
+}
+
+func (r *Resolver) verify(ctx context.Context, src netip.Addr, claim string) (s *Set, err error) {
+	switch {
+	case r.trust == Reverse || claim == "":
+		s, err = r.verifyReverse(ctx, src, claim)
+	default:
+		s, err = r.verifyClaim(ctx, src, claim)
 	}
-	return alone, err
+	if err != nil {
+		return nil, err
+	}
+	// An old set may contain an address that is another host's by now: it ties
+	// nobody to the name who was not tied to it before (threat N9).
+	for _, l := range s.Locators {
+		if l.Addr == src && !s.probable(l) {
+			return nil, &Error{Step: "verify " + src.String() + " as " + s.Name.String(), Kind: ErrTimeout, Detail: "only an old answer contains it"}
+		}
+	}
+	if r.cfg.ReverseAll {
+		r.reverseMembers(ctx, s)
+		if !s.Contains(src) {
+			return nil, &Error{Step: "verify " + src.String() + " as " + s.Name.String(), Kind: ErrNoReverse, Detail: "its reverse record does not have the name"}
+		}
+	}
+	return s, nil
 }
 
 // verifyStatic looks for the address in the operator's file.
 func (r *Resolver) verifyStatic(src netip.Addr, claim string) *Set {
 	if n, err := ParseName(claim); err == nil {
-		if h := r.static.hosts[n]; h != nil && !h.merge {
-			if s := r.staticSet(n, h); s.Contains(src) {
-				return s
-			}
-			return nil
-		}
-	}
-	for n, h := range r.static.hosts {
-		if s := r.staticSet(n, h); claim == "" && !h.merge && s.Contains(src) {
+		if s := r.staticSet(n); s != nil && s.Contains(src) {
 			return s
 		}
+		return nil
+	}
+	if names := r.local().static.at[src]; claim == "" && len(names) > 0 {
+		return r.staticSet(names[0])
 	}
 	return nil
 }
@@ -72,9 +107,9 @@ func (r *Resolver) verifyClaim(ctx context.Context, src netip.Addr, claim string
 	}
 	caps := make(chan capabilities, 1)
 	go func() { caps <- r.capabilities(ctx, n) }() // ends with ctx at the latest
-	s := r.addresses(ctx, n)
+	s := r.addresses(ctx, n, src)
 	c := <-caps
-	hosts, _ := r.hosts(ctx, n, c)
+	hosts, _ := r.hosts(ctx, n, c, src)
 	for _, h := range append(hosts, s) {
 		if h.Contains(src) {
 			return h, nil
@@ -97,11 +132,48 @@ func (r *Resolver) verifyReverse(ctx context.Context, src netip.Addr, claim stri
 		return commonSuffix(string(y), claim) - commonSuffix(string(x), claim)
 	})
 	for _, n := range rev.names {
-		if s := r.addresses(ctx, n); s.Contains(src) {
+		if s := r.addresses(ctx, n, src); s.Contains(src) {
 			return rev.bind(s), nil
 		}
 	}
 	return nil, rev.failure("none of its names has " + src.String())
+}
+
+// reverseMembers finds out which members of a set have a reverse record that
+// leads back to its name, all at once. With Config.ReverseAll the others are
+// dropped.
+func (r *Resolver) reverseMembers(ctx context.Context, s *Set) {
+	back := make([]bool, len(s.Locators))
+	channels := make([]Channel, len(s.Locators))
+	var all sync.WaitGroup
+	for i, l := range s.Locators {
+		all.Go(func() { // ends with ctx at the latest
+			rev, _ := r.reverse(ctx, l.Addr)
+			back[i], channels[i] = slices.Contains(rev.names, s.Name), rev.answer.channel
+		})
+	}
+	all.Wait()
+	kept := s.Locators[:0:0]
+	for i, l := range s.Locators {
+		if back[i] {
+			s.reversed = append(s.reversed, l.Addr)
+			s.Channel = min(s.Channel, channels[i])
+		}
+		if back[i] || !r.cfg.ReverseAll {
+			kept = append(kept, l)
+			continue
+		}
+		s.drop(l.Addr, "its reverse record does not lead back to the name")
+	}
+	s.Locators = kept
+	switch {
+	case len(s.reversed) == 0:
+	case len(s.reversed) == len(kept):
+		s.Binding, s.reversed = max(s.Binding, BindingReverseAll), nil
+	default:
+		s.Binding = max(s.Binding, BindingReverse)
+	}
+	s.seal()
 }
 
 // reversed is what the reverse record of an address says.
@@ -150,25 +222,4 @@ func commonSuffix(a, b string) (n int) {
 		n++
 	}
 	return n
-}
-
-// A bucket limits inbound verifications to verifyRate a second.
-//
-// mu is a leaf.
-type bucket struct {
-	mu     sync.Mutex
-	tokens float64
-	at     time.Time
-}
-
-func (b *bucket) take(now time.Time) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.tokens = min(verifyBurst, b.tokens+verifyRate*now.Sub(b.at).Seconds())
-	b.at = now
-	if b.tokens < 1 {
-		return false
-	}
-	b.tokens--
-	return true
 }

@@ -38,7 +38,7 @@ func (r *Resolver) Resolve(ctx context.Context, name string, port uint16) (t tcp
 		}
 	}
 	if res.Legacy != nil {
-		for _, l := range noid.Order(res.Legacy.Locators, r.Local()) {
+		for _, l := range r.Noid.OrderDestinations(res.Legacy.Name, res.Legacy.Locators, r.Local()) {
 			t.Legacy = append(t.Legacy, netip.AddrPortFrom(l.Addr, port))
 		}
 	}
@@ -69,7 +69,7 @@ func (r *Resolver) endpoints(sets []*noid.Set) (out []tcpemu.Endpoint) {
 // endpoint is one host of noid's as tcpemu wants it.
 func (r *Resolver) endpoint(s *noid.Set) tcpemu.Endpoint {
 	e := tcpemu.Endpoint{Name: s.Name.String(), Identity: identity(s)}
-	for _, l := range noid.Order(s.Locators, r.Local()) {
+	for _, l := range r.Noid.OrderDestinations(s.Name, s.Locators, r.Local()) {
 		e.Remotes = append(e.Remotes, netip.AddrPortFrom(l.Addr, s.Cap.UDPPort))
 	}
 	e.Permit = func(h netip.Addr, listed []netip.Addr, silent bool) []netip.Addr {

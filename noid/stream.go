@@ -1,0 +1,241 @@
+package noid
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+)
+
+// A Candidate is one thing that a dial can try.
+type Candidate struct {
+	// Set has locators. Without capability it is where plain TCP would go. A
+	// later Set of the same name and kind replaces it.
+	Set *Set
+
+	// Early says that the locators are the hints of a record (RFC 9460 section
+	// 7.3), good for no more than to begin with: nobody has said yet that they
+	// are the host's.
+	Early bool
+
+	// Err is why there is no Set.
+	Err error
+
+	pending bool // the capability record has not come
+	service bool // Err is about the capability
+}
+
+// maxCandidates is how many a name can have: hints, a family and another for
+// each target, two for plain TCP, and two errors.
+const maxCandidates = 3*maxTargets + 4
+
+// Stream is Resolve for who does not want to wait for all of an answer: what
+// can be tried comes as soon as it may be. Addresses without capability are
+// held for resolutionDelay, because the record that makes mh of them may be on
+// its way. The channel is closed when all is said, or ctx ends; nobody has to
+// read it.
+func (r *Resolver) Stream(ctx context.Context, name string, port uint16) <-chan Candidate {
+	out := make(chan Candidate, maxCandidates)
+	n, err := ParseName(name)
+	if err != nil || r.staticSet(n) != nil {
+		r.running.Go(func() { r.feedKnown(ctx, name, port, out) }) // ends with ctx at the latest
+	} else {
+		r.running.Go(func() { r.feed(ctx, n, port, out) }) // ends with ctx, or when all is said
+	}
+	return out
+}
+
+// feedKnown feeds what is no name for the DNS.
+func (r *Resolver) feedKnown(ctx context.Context, name string, port uint16, out chan<- Candidate) {
+	defer close(out)
+	res, err := r.Resolve(ctx, name, port)
+	if err != nil {
+		out <- Candidate{Err: err}
+		return
+	}
+	for _, s := range append(slices.Clone(res.MH), res.Legacy) {
+		out <- Candidate{Set: s}
+	}
+}
+
+// feed asks for the capability and the addresses at once.
+func (r *Resolver) feed(ctx context.Context, n Name, port uint16, out chan<- Candidate) {
+	defer close(out)
+	known := make(chan struct{})
+	var service sync.WaitGroup
+	service.Go(func() { // ends with ctx at the latest
+		c := r.service(ctx, n, port)
+		close(known)
+		r.feedHosts(ctx, n, c, out)
+	})
+	r.families(ctx, n, func(s *Set, waited bool) {
+		if len(s.Locators) == 0 {
+			out <- Candidate{Err: cmp.Or(s.failure(n), errNoRecords)}
+			return
+		}
+		out <- Candidate{Set: s, pending: !arrives(known, waited)}
+	})
+	service.Wait()
+}
+
+var errNoRecords = errors.New("no records")
+
+// arrives reports whether known is closed, or will be within resolutionDelay
+// unless that has passed.
+func arrives(known <-chan struct{}, waited bool) bool {
+	patience := resolutionDelay
+	if waited {
+		patience = 0
+	}
+	t := time.NewTimer(patience)
+	defer t.Stop()
+	select {
+	case <-known:
+		return true
+	case <-t.C:
+	}
+	select {
+	case <-known:
+		return true
+	default:
+		return false
+	}
+}
+
+// feedHosts feeds the hosts that speak mh.
+func (r *Resolver) feedHosts(ctx context.Context, asked Name, c capabilities, out chan<- Candidate) {
+	list, err := r.usable(asked, c)
+	if err != nil {
+		out <- Candidate{Err: err, service: true}
+	}
+	var all sync.WaitGroup
+	for i := range list {
+		all.Go(func() { // ends with ctx at the latest
+			target := list[i].Target
+			if s := r.hinted(asked, &list[i], c); len(s.Locators) > 0 {
+				s.rank = i
+				out <- Candidate{Set: s, Early: true}
+			}
+			r.families(ctx, target, func(s *Set, _ bool) {
+				s = r.host(ctx, asked, &list[i], c, s)
+				s.rank = i
+				if len(s.Locators) == 0 {
+					out <- Candidate{Err: s.failure(target), service: true}
+					return
+				}
+				out <- Candidate{Set: s}
+			})
+		})
+	}
+	all.Wait()
+}
+
+// hinted makes a set of the hints of a record. They are tried as they are, but
+// nothing is built on them.
+func (r *Resolver) hinted(asked Name, c *Capability, found capabilities) *Set {
+	s := r.newSet(c.Target, asked)
+	s.Cap, s.Binding, s.Channel, s.hostLevel = c, BindingHint, found.channel, true
+	for _, a := range c.Hints {
+		s.filters.take(s, Locator{Addr: a, From: FromHint}, origin{names: []Name{c.Target}})
+	}
+	s.filters.dropOwn(s)
+	s.cut()
+	s.seal()
+	return s
+}
+
+// gather makes a Result of a stream. It waits no longer for hosts that speak mh
+// than is worth while once there are addresses for plain TCP, unless the trust
+// mode demands an answer.
+func (r *Resolver) gather(ctx context.Context, n Name, port uint16) (*Result, error) {
+	feed := r.Stream(ctx, string(n), port)
+	var g gathering
+	var late <-chan time.Time
+	for waiting := true; waiting; {
+		select {
+		case c, more := <-feed:
+			if !more {
+				waiting, feed = false, nil
+				break
+			}
+			g.add(c)
+			if g.legacy == nil || late != nil || r.trust.demanding() {
+				break
+			}
+			if c.pending {
+				waiting = false
+				break
+			}
+			t := time.NewTimer(targetDelay)
+			defer t.Stop()
+			late = t.C
+		case <-late:
+			waiting = false
+		}
+	}
+	res := &Result{MH: g.mh, Legacy: g.legacy, Partial: g.service}
+	if feed != nil {
+		res.Late = func(ctx context.Context) ([]*Set, error) { return rest(ctx, feed) }
+		if len(g.mh) == 0 {
+			res.Partial = cmp.Or(g.service, error(&Error{Step: "SVCB " + capabilityName(n), Kind: ErrTimeout, Detail: "the addresses came long before it"}))
+		}
+	}
+	r.judge(n, res)
+	if len(res.MH) == 0 && res.Legacy == nil {
+		return nil, errors.Join(g.err, notAbsent(res.Partial))
+	}
+	return res, nil
+}
+
+// judge says what a result is worth where a part of it is missing.
+func (r *Resolver) judge(n Name, res *Result) {
+	res.NoFallback = r.trust.noFallback(res)
+	if len(res.MH) > 0 || notAbsent(res.Partial) == nil {
+		return
+	}
+	if res.Capable = r.seen.has(n, r.now()); res.Capable && res.Late == nil {
+		r.log.Warn("a name that spoke mh not long ago does not say so now: somebody may be keeping its record away", "name", n.String(), "error", res.Partial)
+	}
+}
+
+// rest waits for the hosts that a stream still has.
+func rest(ctx context.Context, feed <-chan Candidate) ([]*Set, error) {
+	var g gathering
+	for {
+		select {
+		case c, more := <-feed:
+			if !more {
+				return g.mh, g.service
+			}
+			g.add(c)
+		case <-ctx.Done():
+			return g.mh, cmp.Or(g.service, ctx.Err())
+		}
+	}
+}
+
+// gathering is what has been read of a stream.
+type gathering struct {
+	mh      []*Set
+	legacy  *Set
+	service error // why hosts are missing
+	err     error // why addresses are
+}
+
+func (g *gathering) add(c Candidate) {
+	switch {
+	case c.Early: // whoever waits for all has no use for hints
+	case c.Err != nil && c.service:
+		g.service = c.Err
+	case c.Err != nil:
+		g.err = c.Err
+	case c.Set.Cap == nil:
+		g.legacy = c.Set
+	default:
+		g.mh = slices.DeleteFunc(g.mh, func(s *Set) bool { return s.rank == c.Set.rank })
+		g.mh = append(g.mh, c.Set)
+		slices.SortFunc(g.mh, func(a, b *Set) int { return cmp.Compare(a.rank, b.rank) })
+	}
+}
