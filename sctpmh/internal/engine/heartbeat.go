@@ -19,6 +19,7 @@ type heartbeat struct {
 	repeats int      // times that the same nonce was sent before: an answer measures nothing then
 	sentAt  Time
 	due     bool // to be built by Poll
+	urgent  bool // it leaves although data is in flight
 	invited bool // the peer was heard over this path: not to probe it would be deaf
 }
 
@@ -32,6 +33,13 @@ func (a *Assoc) probeNow(now Time, p *path) {
 	if !p.hb.timeout.armed {
 		p.hb.next.set(now)
 	}
+}
+
+// askSilent has a HEARTBEAT leave over p at once, though data is in flight that
+// should have told whether it lives.
+func (a *Assoc) askSilent(now Time, p *path) {
+	p.hb.urgent = !p.hb.timeout.armed
+	a.probeNow(now, p)
 }
 
 // heard notes a packet with our tag over a path that is not confirmed. The
@@ -100,7 +108,7 @@ func (a *Assoc) expireHeartbeat(now Time, p *path) {
 		// Not the time for it; the answer to the outstanding one re-arms.
 	case !p.confirmed() && !p.mayProbe(now):
 		h.next.set(max(p.addr.quiet, now.Add(a.cfg.HeartbeatInterval)))
-	case p.state == Active && p.flight > 0:
+	case p.state == Active && p.flight > 0 && !h.urgent:
 		a.scheduleHeartbeat(now, p) // not idle (RFC 9260 section 8.3)
 	default:
 		h.due = true
@@ -153,7 +161,7 @@ func (a *Assoc) pollHeartbeat(now Time, buf []byte) ([]byte, Pair, bool) {
 			h.next.set(p.addr.quiet)
 			continue
 		}
-		h.invited = false
+		h.invited, h.urgent = false, false
 		if h.repeats++; p.confirmed() || h.nonce == 0 {
 			// While it is not confirmed the nonce stays: a late answer proves
 			// the path as well as a prompt one.

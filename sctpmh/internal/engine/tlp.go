@@ -61,9 +61,9 @@ func (a *Assoc) sendProbe(now Time, p *path) {
 			a.expireT3(now, p)
 			return
 		}
+		a.askSilent(now, p)
 	}
 	// By the time p is given up it is known which of the others live.
-	a.probeNow(now, p)
 	a.probeAll(now)
 	q.cc.use(now, q.flight == 0, q.rto.rto, q.pmdcs(&a.cfg))
 	// Ascending, as chunks of one packet have to be (RFC 9260 section 6.10).
