@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/sctpmh/mh/noid/internal/dnssec"
 )
 
 // Config sets a resolver up. The zero value of each field means its default.
@@ -32,6 +34,9 @@ type Config struct {
 
 	// Trust says what it takes to use further addresses of a peer.
 	Trust Trust
+
+	// DNSSEC says whether answers are validated.
+	DNSSEC DNSSEC
 
 	// ReverseAll drops addresses whose reverse record does not lead back to the
 	// name.
@@ -79,6 +84,7 @@ type Resolver struct {
 	cfg       Config
 	upstreams *upstreams
 	servers   []server // whose answers have to agree
+	validator *dnssec.Validator
 	now       func() time.Time
 	log       *slog.Logger
 	trust     Trust
@@ -119,6 +125,10 @@ func New(cfg Config) (*Resolver, error) {
 	if err := r.connect(); err != nil {
 		return nil, err
 	}
+	var err error
+	if r.validator, err = r.newValidator(); err != nil {
+		return nil, err
+	}
 	r.files = files{hosts: cfg.HostsFile, system: cfg.SystemHosts, zones: cfg.Zones, lab: cfg.Lab, own: cfg.Own, log: r.log}
 	if err := r.files.reload(); err != nil {
 		return nil, err
@@ -148,7 +158,7 @@ func (r *Resolver) connect() error {
 	}
 	for _, g := range groups {
 		r.servers = append(r.servers, func(ctx context.Context, q question) (*dns.Msg, Upstream, error) {
-			return g.exchange(ctx, q.name, q.qtype, 0)
+			return g.exchange(ctx, q.name, q.qtype, r.queryFlags())
 		})
 	}
 	return nil

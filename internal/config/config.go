@@ -40,6 +40,9 @@ type DNS struct {
 	Trust        Trust                `toml:"trust"`
 	Hosts        string               `toml:"hosts"`
 	PrivateZones map[string][]Network `toml:"private-zones"`
+	Validate     *bool                `toml:"validate"`
+	Anchors      []string             `toml:"anchors"`
+	Unsigned     []ZoneName           `toml:"unsigned"`
 }
 
 // Security is the [security] table.

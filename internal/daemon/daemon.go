@@ -100,7 +100,7 @@ func Start(c *config.Common, stderr io.Writer, list bool) (*Host, error) {
 	if err != nil {
 		return nil, &UsageError{err}
 	}
-	rc := noid.Config{HostsFile: c.DNS.Hosts, Zones: zones, Trust: c.DNS.Trust.Trust}
+	rc := noid.Config{HostsFile: c.DNS.Hosts, Zones: zones, Trust: c.DNS.Trust.Trust, DNSSEC: c.DNS.DNSSEC()}
 	for _, u := range c.DNS.Upstream {
 		rc.Upstreams = append(rc.Upstreams, u.Upstream)
 	}

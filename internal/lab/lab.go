@@ -155,7 +155,7 @@ func (l *Lab) Config(name, own, more string) (string, error) {
 	for _, d := range l.DNS {
 		servers = append(servers, fmt.Sprintf("%q", "udp://"+d.Addr()))
 	}
-	text := fmt.Sprintf("name = %q\n%s\n[dns]\nupstream = [%s]\nprivate-zones = { \"example.net\" = [\"10.0.0.0/8\", \"fd00::/8\"] }\n[limits]\ndrain = \"1s\"\n[log]\nformat = \"json\"\n",
+	text := fmt.Sprintf("name = %q\n%s\n[dns]\nupstream = [%s]\nunsigned = [\".\"]\nprivate-zones = { \"example.net\" = [\"10.0.0.0/8\", \"fd00::/8\"] }\n[limits]\ndrain = \"1s\"\n[log]\nformat = \"json\"\n",
 		own, more, strings.Join(servers, ", "))
 	file := filepath.Join(l.Dir, name)
 	return file, os.WriteFile(file, []byte(text), 0o600)
