@@ -113,7 +113,7 @@ func newAssoc(cfg Config, src rand.Source, tag wire.Tag, tsn wire.TSN) *Assoc {
 		rng:    rng,
 		tag:    tag,
 		ties:   tieTags{newTag(rng), newTag(rng)},
-		out:    sendQueue{streams: make(map[wire.StreamID]*outStream)},
+		out:    sendQueue{scheduler: newScheduler()},
 		flight: newInflight(tsn),
 		reasm:  newReassembly(),
 		sack:   sackState{window: cfg.ReceiveBuffer},

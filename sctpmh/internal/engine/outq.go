@@ -7,6 +7,7 @@ type Message struct {
 	Stream    wire.StreamID
 	PPID      wire.PPID
 	Unordered bool
+	Group     uint32 // what Discard drops together; 0: nothing does
 	Data      []byte
 }
 
@@ -14,27 +15,20 @@ type Message struct {
 // acknowledged whole.
 type outMessage struct {
 	Message
-	ssn  wire.SSN
-	sent int // octets that have a TSN
+	ssn  wire.SSN // once it has a TSN
+	sent int      // octets that have a TSN
 }
 
-// outStream is one outgoing stream: messages that wait for TSNs.
-type outStream struct {
-	id      wire.StreamID
-	ssn     wire.SSN // of the next ordered message
-	waiting []*outMessage
-	head    int
-	listed  bool // in sendQueue.ready
-}
+// cost is what the message takes of the network, but for the headers of further
+// chunks.
+func (m *outMessage) cost() int { return dataHeader + (len(m.Data)+3)&^3 }
 
-// sendQueue holds what the user sent and the scheduler: streams with waiting
-// messages take turns, a message each (RFC 8260 section 3.1, round robin).
-// Without interleaving the chunks of a message have consecutive TSNs, so a
-// message that was begun is finished first (RFC 9260 section 6.9).
+// sendQueue holds what the user sent and has no TSN yet. Which message is next
+// is the scheduler's to say. Without interleaving the chunks of a message have
+// consecutive TSNs, so a message that was begun is finished first (RFC 9260
+// section 6.9).
 type sendQueue struct {
-	streams  map[wire.StreamID]*outStream // never iterated
-	ready    []*outStream                 // ring of streams with waiting messages
-	head     int
+	scheduler
 	begun    *outMessage // has some TSNs, needs more
 	unsent   int         // octets without a TSN
 	buffered int         // octets not yet acknowledged cumulatively, unsent ones among them
@@ -42,22 +36,9 @@ type sendQueue struct {
 
 // push queues a message of a stream.
 func (q *sendQueue) push(m *outMessage) {
-	s := q.streams[m.Stream]
-	if s == nil {
-		s = &outStream{id: m.Stream}
-		q.streams[m.Stream] = s
-	}
-	if !m.Unordered {
-		m.ssn = s.ssn
-		s.ssn++
-	}
-	s.waiting = append(s.waiting, m)
+	q.add(m)
 	q.unsent += len(m.Data)
 	q.buffered += len(m.Data)
-	if !s.listed {
-		s.listed = true
-		q.ready = append(q.ready, s)
-	}
 }
 
 // peek returns the message whose chunk comes next.
@@ -65,17 +46,21 @@ func (q *sendQueue) peek() *outMessage {
 	if q.begun != nil {
 		return q.begun
 	}
-	if q.head == len(q.ready) {
-		return nil
+	if f := q.turn(); f != nil {
+		return f.waiting[f.head]
 	}
-	s := q.ready[q.head]
-	return s.waiting[s.head]
+	return nil
 }
 
 // took notes that size octets of the message from peek got a TSN.
 func (q *sendQueue) took(m *outMessage, size int) {
 	if q.begun == nil {
-		q.next()
+		f := q.turn()
+		f.pop()
+		if !m.Unordered {
+			m.ssn = f.ssn
+			f.ssn++
+		}
 	}
 	m.sent += size
 	q.unsent -= size
@@ -85,26 +70,19 @@ func (q *sendQueue) took(m *outMessage, size int) {
 	}
 }
 
-// next takes the message in turn off its stream and passes the turn on.
-func (q *sendQueue) next() {
-	s := q.ready[q.head]
-	s.waiting[s.head] = nil
-	s.head++
-	q.ready[q.head] = nil
-	q.head++
-	if s.head < len(s.waiting) {
-		q.ready = append(q.ready, s)
-	} else {
-		s.waiting, s.head, s.listed = s.waiting[:0], 0, false
+// Discard drops the messages of a stream and a group, which is not 0, of which
+// nothing has left, and returns how many octets they were. One that has begun to
+// leave is finished: the peer could not take what comes after it.
+func (a *Assoc) Discard(now Time, stream wire.StreamID, group uint32) (octets int) {
+	for _, unordered := range []bool{false, true} {
+		if f := a.out.flows[flowID{stream, unordered}]; f != nil {
+			octets += f.discard(group)
+		}
 	}
-	if q.head > 64 && q.head*2 > len(q.ready) {
-		q.ready = q.ready[:copy(q.ready, q.ready[q.head:])]
-		q.head = 0
-	}
-	if s.head > 64 && s.head*2 > len(s.waiting) {
-		s.waiting = s.waiting[:copy(s.waiting, s.waiting[s.head:])]
-		s.head = 0
-	}
+	a.out.unsent -= octets
+	a.out.buffered -= octets
+	a.advanceShutdown(now)
+	return octets
 }
 
 // Send queues a message. The association owns m.Data from then on. It fails

@@ -457,7 +457,7 @@ func TestRFC9260DataStreams(t *testing.T) {
 			s.settle()
 		}
 	}
-	s.assoc.out.streams[9].ssn = 65535
+	s.assoc.out.flows[flowID{stream: 9}].ssn = 65535
 	put(9, false)
 	s.settle()
 	put(9, false)

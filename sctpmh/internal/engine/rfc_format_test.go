@@ -78,7 +78,7 @@ func TestRFC9260FormatSSNWraps(t *testing.T) {
 	const first = 1<<16 - 20
 	n := newPair(t, Config{}, Config{})
 	n.connect()
-	n.a.assoc.out.streams[1] = &outStream{id: 1, ssn: first}
+	n.a.assoc.out.flow(flowID{stream: 1}).ssn = first
 	n.b.assoc.reasm.streams[1] = &inStream{next: first}
 	i := 0
 	n.late = func(*side, Pair, []byte) time.Duration { i++; return time.Duration(i%4) * 15 * time.Millisecond }
