@@ -351,7 +351,7 @@ func (n *hostile) examine() {
 			n.t.Fatalf("%s: %v\n%s", s.name, err, n.trace())
 		}
 		if n.used[s] != s.assoc {
-			n.used[s], s.got, n.checked[s] = s.assoc, nil, 0
+			n.used[s], n.checked[s] = s.assoc, 0
 		}
 		if n.lied {
 			continue

@@ -27,6 +27,7 @@ type handshake struct {
 	on         Pair     // where it came from
 	sentAt     Time
 	refusal    error // the last ABORT that answered an INIT
+	early      earlyState
 }
 
 // A candidate is a pair that an INIT may take.
@@ -44,6 +45,7 @@ type candidate struct {
 func (e *Endpoint) Dial(now Time, pairs []Pair, local, remote uint16) *Assoc {
 	a := newAssoc(e.cfg, e.source(), e.newTag(), wire.TSN(e.rng.Uint32()))
 	a.cfg.Port, a.peer.port = local, remote
+	a.forgetPeer()
 	if local == 0 {
 		a.cfg.Port = ephemeralPort + uint16(e.rng.Uint32N(1<<16-ephemeralPort))
 	}
@@ -71,11 +73,12 @@ func (a *Assoc) expireHandshake(now Time) {
 	}
 	h.t1.stop()
 	if a.state == CookieEchoed {
+		impatient := len(h.candidates) > 1 && h.tries >= min(a.cfg.MaxInitRetransmits, cookieTries)
 		switch {
-		case len(h.candidates) > 1 && h.tries >= min(a.cfg.MaxInitRetransmits, cookieTries):
+		case impatient && !h.early.exposed:
 			a.restartHandshake(now)
 			return
-		case h.tries > a.cfg.MaxInitRetransmits:
+		case impatient || h.tries > a.cfg.MaxInitRetransmits:
 			a.fail(now, &TimeoutError{Op: "handshake", Tried: []Pair{h.on}})
 			return
 		}
@@ -87,7 +90,8 @@ func (a *Assoc) expireHandshake(now Time) {
 
 // cookieTries is how often a cookie is echoed over the pair that it belongs
 // to before the other pairs get their chance. Without others it is echoed
-// MaxInitRetransmits times more (section 5.1.6).
+// MaxInitRetransmits times more (section 5.1.6). With data that may have arrived
+// they get none, see earlyState.
 const cookieTries = 2
 
 // restartHandshake goes back to INIT, over the pairs that were not tried yet
@@ -99,7 +103,7 @@ func (a *Assoc) restartHandshake(now Time) {
 	a.tag = newTag(a.rng)
 	a.ties = tieTags{newTag(a.rng), newTag(a.rng)}
 	a.hs.tries, a.hs.cookie = 0, nil
-	a.peer.tag = 0
+	a.forgetPeer()
 	a.nextCandidate(now)
 }
 
@@ -175,6 +179,7 @@ func (a *Assoc) pollHandshake(now Time, buf []byte) ([]byte, Pair, bool) {
 			b = wire.AppendError(b, wire.TypeError, 0, wire.AppendCause(nil, wire.CauseUnrecognizedParams, unwrap(h.unknown)))
 			h.unknown = nil
 		}
+		b = a.appendEarly(b, len(buf))
 		return a.endPacket(b, len(buf), nil), h.on, true
 	}
 	c := &h.candidates[h.next]
@@ -347,6 +352,10 @@ func (a *Assoc) handleInitAck(now Time, on Pair, c wire.Chunk) {
 		a.abortCause(now, wire.CauseMissingParam, wire.AppendMissingParams(nil, wire.ParamStateCookie), "INIT ACK without a cookie")
 		return
 	}
+	if why := a.earlyRefusal(); why != "" {
+		a.abort(now, wire.CauseUserAbort, why)
+		return
+	}
 	h := &a.hs
 	h.cookie, h.on, h.due, h.tries = slices.Clone(s.cookie), on, true, 0
 	h.unknown = s.unrecognized
@@ -385,4 +394,5 @@ func (a *Assoc) handleCookieAck(now Time, on Pair) {
 		p.rto.sample(&a.cfg, now, now.Sub(h.sentAt))
 	}
 	h.candidates, h.cookie = nil, nil
+	a.carryOver(now)
 }

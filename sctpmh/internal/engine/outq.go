@@ -87,12 +87,14 @@ func (a *Assoc) Discard(now Time, stream wire.StreamID, group uint32) (octets in
 
 // Send queues a message. The association owns m.Data from then on. It fails
 // with ErrFull, and takes nothing, while the send buffer has no room at all;
-// a message may exceed the room that is left.
+// a message may exceed the room that is left. For what is sent before the
+// association is established see MaySendEarly: should the peer turn out not to
+// take it, the association fails.
 func (a *Assoc) Send(now Time, m Message) error {
 	switch {
 	case a.state > Established && a.state != ShutdownReceived || a.shut.requested:
 		return ErrClosed
-	case a.state < Established:
+	case a.state < Established && !a.MaySendEarly():
 		return ErrSetup
 	case len(m.Data) == 0:
 		return ErrEmpty
@@ -105,6 +107,9 @@ func (a *Assoc) Send(now Time, m Message) error {
 	}
 	if !a.outstanding() {
 		a.stall.progress = now // from here on there is something to wait for
+	}
+	if a.state < Established {
+		a.hs.early.note(&m)
 	}
 	a.out.push(&outMessage{Message: m})
 	return nil

@@ -205,7 +205,7 @@ func (n *pair) deliverTo(s *side, on Pair, data []byte) {
 		n.collect(s)
 	}
 	if made != nil {
-		s.assoc = made
+		s.assoc, s.got = made, nil
 	}
 }
 

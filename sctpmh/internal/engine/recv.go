@@ -283,7 +283,7 @@ func (a *Assoc) handleError(now Time, c wire.Chunk) {
 		}
 		b = rest
 		if cause.Code == wire.CauseStaleCookie && a.state == CookieEchoed {
-			a.restartHandshake(now) // section 5.2.6
+			a.cookieStale(now)
 			return
 		}
 	}

@@ -143,11 +143,20 @@ func (a *Assoc) CookieEchoed(now Time, on Pair, packet []byte) {
 	a.stats.PacketsReceived++
 	a.rx = rxState{errors: a.rx.errors[:0]}
 	if a.state < Established {
+		if a.hs.early.exposed && a.peer.tag != cookie.peerTag {
+			a.Restarted() // its former self may have taken what was sent early
+			return
+		}
 		a.hs.t1.stop()
 		a.hs.due = false
 		a.adopt(&cookie)
+		if why := a.earlyRefusal(); why != "" {
+			a.abort(now, wire.CauseUserAbort, why)
+			return
+		}
 		a.hs.cookie, a.hs.candidates = nil, nil
 		a.establish(now, on)
+		a.carryOver(now)
 	} else if a.peer.tag != cookie.peerTag {
 		a.peer.tag, a.peer.tsn = cookie.peerTag, cookie.peerTSN
 		a.rcv.cum = cookie.peerTSN.Add(^uint32(0))
