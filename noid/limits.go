@@ -56,7 +56,7 @@ const (
 
 	seenTTL = 7 * 24 * time.Hour // for a name to be remembered to speak mh after its record has expired
 
-	refreshMin = 5 * time.Second // between the questions of a watch: TTLs of 0
-	refreshMax = time.Hour       // the host may have moved to another network
-	maxOrphan  = time.Hour       // for which a host may be talked to whose name has lost all its addresses
+	refreshMin = 10 * time.Second // between the questions of a watch: peers claim names with TTLs of 0
+	refreshMax = time.Hour        // the host may have moved to another network
+	maxOrphan  = time.Hour        // for which a host may be talked to whose name has lost all its addresses
 )

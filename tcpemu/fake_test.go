@@ -34,6 +34,7 @@ func newFake(out chan<- sctpmh.Message) *fakeAssoc {
 
 func (a *fakeAssoc) ID() uint64                     { return 1 }
 func (a *fakeAssoc) Permit([]netip.Addr)            {}
+func (a *fakeAssoc) SetCandidates([]netip.AddrPort) {}
 func (a *fakeAssoc) Peer() sctpmh.Peer              { return a.peer }
 func (a *fakeAssoc) MaxPayload() int                { return 1204 }
 func (a *fakeAssoc) PathsChanged() <-chan struct{}  { return nil }

@@ -126,6 +126,7 @@ func (l *Listener) verify(s *session, hello frame) {
 		s.assoc.Permit(permitted)
 		l.pool.admit(l.cfg.Name, s, id)
 		s.identity.resolve(id, nil)
+		s.watch(&l.running, l.cfg.Resolver, id)
 	})
 }
 

@@ -128,6 +128,7 @@ func (p *pool) follow(m *member) {
 		return
 	}
 	s := m.session
+	s.watch(&m.by.running, m.by.Resolver, m.host.Identity)
 	greeted := s.greeted
 	idle := time.NewTimer(unusedLimit)
 	defer idle.Stop()

@@ -24,6 +24,7 @@ type assoc interface {
 	TrySend(sctpmh.Message) (ok bool, err error)
 	Recv(context.Context) (sctpmh.Message, error)
 	Permit([]netip.Addr)
+	SetCandidates([]netip.AddrPort)
 	Peer() sctpmh.Peer
 	MaxPayload() int
 	Paths() []sctpmh.PathInfo

@@ -87,6 +87,40 @@ func (r *Resolver) Verify(ctx context.Context, src netip.Addr, claim string, lis
 	return identity(s), permitted(s, src, listed, silent), err
 }
 
+// Watch follows the name of an association's host.
+func (r *Resolver) Watch(ctx context.Context, w tcpemu.Watched) error {
+	name, err := noid.ParseName(w.Host.Name)
+	if err != nil {
+		return nil // the resolver did not find it, so it does not lose it
+	}
+	binding, host := noid.ParseBinding(w.Host.Binding), w.Dialled || r.Noid.IsHost(ctx, name)
+	h, peer := w.Peer.Handshake.Addr(), noid.PeerView{Listed: w.Peer.Listed, Silent: w.Peer.Silent}
+	changes, end := r.Noid.Watch(name)
+	defer end()
+	for {
+		moved := w.Changed()
+		for _, p := range w.Paths() {
+			if p.Confirmed {
+				r.Noid.Reached(name, p.Remote.Addr(), p.SRTT)
+			}
+		}
+		select {
+		case c := <-changes:
+			if c.Orphaned {
+				return fmt.Errorf("%s: its records have had no address for too long", name)
+			}
+			var set []netip.AddrPort
+			for _, l := range c.Set.As(binding, host).Keep(h, peer) {
+				set = append(set, netip.AddrPortFrom(l.Addr, 0)) // the port of the handshake
+			}
+			w.Set(set)
+		case <-moved:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
 func permitted(s *noid.Set, h netip.Addr, listed []netip.Addr, silent bool) (out []netip.Addr) {
 	for _, l := range s.Permit(h, noid.PeerView{Listed: listed, Silent: silent}) {
 		out = append(out, l.Addr)
