@@ -13,7 +13,8 @@ FUZZ = \
 	./sctpmh/internal/wire:FuzzPacket ./sctpmh/internal/wire:FuzzText \
 	./sctpmh/internal/engine:FuzzEndpoint ./sctpmh/internal/engine:FuzzAssoc ./sctpmh/internal/engine:FuzzPair \
 	./sctpmh/internal/addrwatch:FuzzMessages ./sctpmh/internal/kernel:FuzzNotification ./sctpmh/internal/udp:FuzzHint \
-	./tcpemu:FuzzFrame ./tcpemu:FuzzSession ./tcpemu:FuzzTranscript ./internal/socks5:FuzzRequest \
+	./tcpemu:FuzzFrame ./tcpemu:FuzzSession ./tcpemu:FuzzTranscript ./internal/socks5:FuzzRequest ./internal/publish:FuzzKey \
+	./internal/ftp:FuzzAnnouncements ./internal/proxy:FuzzSockets \
 	./noid:FuzzHosts ./noid:FuzzResolvConf ./noid:FuzzMessage
 
 .PHONY: build test tools race demo sim diff-tcp fuzz lint conformance interop bench bench-failover bench-throughput clean

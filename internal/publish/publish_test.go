@@ -1,0 +1,304 @@
+package publish
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+	"go.uber.org/goleak"
+
+	"github.com/sctpmh/mh/internal/dnstest"
+	"github.com/sctpmh/mh/noid"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	host    = "gw.example.net."
+	service = "_mhsctp.gw.example.net."
+	secret  = "c2VjcmV0IG9mIHRoZSB0ZXN0cywgMzIgb2N0ZXRzIQ=="
+	soa     = "example.net. 300 IN SOA ns.example.net. hostmaster.example.net. 1 3600 600 86400 60\n"
+)
+
+// world is a primary server with a zone, and what a host has to do with it.
+type world struct {
+	*testing.T
+	dns *dnstest.Primary
+	*Primary
+}
+
+func newWorld(t *testing.T, records string) *world {
+	t.Helper()
+	d, err := dnstest.NewPrimary("127.0.0.1:0", "example.net", soa+records, map[string]string{"k.": secret})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	w := &world{T: t, dns: d}
+	if w.Primary, err = FindZone(t.Context(), netip.MustParseAddrPort(d.Addr()), testKey(t), host); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func testKey(t *testing.T) *Key {
+	t.Helper()
+	k, err := ParseKey(`key "k" { algorithm hmac-sha256; secret "` + secret + `"; };`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// wanted is a host with addresses that speaks mh.
+func wanted(addrs ...string) *Want {
+	w := &Want{Name: host, TTL: 300, Cap: &noid.Capability{Target: host, UDPPort: 9899, SCTPPort: 5000, Flags: noid.FlagEmul}}
+	for _, a := range addrs {
+		w.Addrs = append(w.Addrs, netip.MustParseAddr(a))
+	}
+	return w
+}
+
+// publish publishes and demands as many updates as it takes.
+func (w *world) publish(want *Want, updates int) *Plan {
+	w.Helper()
+	before := w.dns.Updates()
+	plan, err := w.Publish(w.Context(), want)
+	if err != nil {
+		w.Fatal(err)
+	}
+	if n := w.dns.Updates() - before; n != updates {
+		w.Errorf("%d updates, want %d", n, updates)
+	}
+	return plan
+}
+
+// has demands the records of a name and type, without their owner, class and
+// type.
+func (w *world) has(owner, qtype string, want ...string) {
+	w.Helper()
+	var got []string
+	for _, r := range w.dns.Records(owner, dns.StringToType[qtype]) {
+		f := strings.SplitN(r, " ", 5)
+		got = append(got, f[1]+" "+f[4])
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		w.Errorf("%s %s:\n got %q\nwant %q", owner, qtype, got, want)
+	}
+}
+
+const svcb = `300 1 gw.example.net. mandatory="key65280" port="9899" key65280="\001\001" key65281="\019\136"`
+
+// A host that comes, stays, changes an address and goes.
+func TestPublish(t *testing.T) {
+	w := newWorld(t, "")
+	w.publish(wanted("9.0.0.11", "2a00:a::11"), 1)
+	w.has(host, "A", "300 9.0.0.11")
+	w.has(host, "AAAA", "300 2a00:a::11")
+	w.has(service, "SVCB", svcb)
+	w.has(service, "TXT", `300 "published-by=mh" "9.0.0.11" "2a00:a::11"`)
+
+	if plan := w.publish(wanted("2a00:a::11", "9.0.0.11"), 0); !plan.Empty() {
+		t.Errorf("the second run would change %v", plan.Changes)
+	}
+	w.publish(wanted("9.0.0.12", "2a00:a::11"), 1)
+	w.has(host, "A", "300 9.0.0.12")
+	w.has(service, "TXT", `300 "published-by=mh" "9.0.0.12" "2a00:a::11"`)
+
+	moving := wanted("9.0.0.12", "2a00:a::11")
+	moving.TTL = MovingTTL
+	w.publish(moving, 1)
+	w.has(host, "A", "30 9.0.0.12")
+	w.publish(moving, 0)
+
+	w.publish(Withdrawal(host), 1)
+	for _, q := range []string{"A", "AAAA"} {
+		w.has(host, q)
+	}
+	w.has(service, "SVCB")
+	w.has(service, "TXT")
+	w.publish(Withdrawal(host), 0)
+}
+
+const foreign = `
+gw.example.net.          60 IN A    9.0.0.99
+gw.example.net.          60 IN A    9.0.0.98
+_mhsctp.gw.example.net.  60 IN SVCB 2 other.example.net. port=9899 key65280="\001\001"
+_mhsctp.gw.example.net.  60 IN TXT  "somebody else's"
+`
+
+// Records of others stay, and keep the TTL of the set that they share.
+func TestOthersStay(t *testing.T) {
+	w := newWorld(t, foreign)
+	w.publish(wanted("9.0.0.11"), 1)
+	w.has(host, "A", "60 9.0.0.11", "60 9.0.0.98", "60 9.0.0.99")
+	w.has(service, "SVCB", "60 "+strings.TrimPrefix(svcb, "300 "), `60 2 other.example.net. port="9899" key65280="\001\001"`)
+	w.has(service, "TXT", `60 "published-by=mh" "9.0.0.11"`, `60 "somebody else's"`)
+	w.publish(wanted("9.0.0.11"), 0)
+
+	w.publish(wanted("9.0.0.12"), 1)
+	w.has(host, "A", "60 9.0.0.12", "60 9.0.0.98", "60 9.0.0.99")
+	w.publish(Withdrawal(host), 1)
+	w.has(host, "A", "60 9.0.0.98", "60 9.0.0.99")
+	w.has(service, "TXT", `60 "somebody else's"`)
+}
+
+// An address that was entered by hand is ours once it is published, not
+// before.
+func TestAddressEnteredByHand(t *testing.T) {
+	w := newWorld(t, foreign)
+	w.publish(Withdrawal(host), 0)
+	w.publish(wanted("9.0.0.99"), 1)
+	w.has(service, "TXT", `60 "published-by=mh" "9.0.0.99"`, `60 "somebody else's"`)
+	w.publish(wanted("9.0.0.11"), 1)
+	w.has(host, "A", "60 9.0.0.11", "60 9.0.0.98")
+}
+
+func TestReplace(t *testing.T) {
+	w := newWorld(t, foreign)
+	want := wanted("9.0.0.11")
+	want.Replace = true
+	w.publish(want, 1)
+	w.has(host, "A", "300 9.0.0.11")
+	w.has(service, "SVCB", svcb)
+	w.has(service, "TXT", `60 "published-by=mh" "9.0.0.11"`, `60 "somebody else's"`) // not about this service
+	w.publish(want, 0)
+}
+
+// A capability record that says something else of this host is replaced.
+func TestOtherPort(t *testing.T) {
+	w := newWorld(t, `_mhsctp.gw.example.net. 300 IN SVCB 1 gw.example.net. port=9900 key65280="\001\001"`)
+	want := wanted("9.0.0.11")
+	want.TXT = true
+	w.publish(want, 1)
+	w.has(service, "SVCB", svcb)
+	w.has(service, "TXT", `300 "published-by=mh" "9.0.0.11"`, `300 "v=mh1 udp=9899 sctp=5000 f=1"`)
+	want.TXT = false
+	w.publish(want, 1)
+	w.has(service, "TXT", `300 "published-by=mh" "9.0.0.11"`)
+}
+
+// Nothing can be beside an alias, and the error says of what.
+func TestAliases(t *testing.T) {
+	w := newWorld(t, "gw.example.net. 60 IN CNAME www.example.net.\n")
+	_, err := w.Publish(t.Context(), wanted("9.0.0.11"))
+	wantError(t, err, "gw.example.net. is an alias of www.example.net.")
+
+	w = newWorld(t, "_mhsctp.gw.example.net. 60 IN SVCB 0 www.example.net.\n")
+	_, err = w.Publish(t.Context(), wanted("9.0.0.11"))
+	wantError(t, err, "_mhsctp.gw.example.net. is an alias of www.example.net.")
+	want := wanted("9.0.0.11")
+	want.Replace = true
+	w.publish(want, 1)
+	w.has(service, "SVCB", svcb)
+}
+
+// What somebody else changes between reading and writing is not overwritten.
+func TestChangedMeanwhile(t *testing.T) {
+	w := newWorld(t, "")
+	for what, change := range map[string]string{
+		"an address": "gw.example.net. 60 IN A 9.0.0.50\n",
+		"an alias":   "gw.example.net. 60 IN CNAME www.example.net.\n",
+		"a host":     "_mhsctp.gw.example.net. 60 IN SVCB 2 other.example.net.\n",
+		"a marker":   "_mhsctp.gw.example.net. 60 IN TXT \"published-by=mh\" \"9.0.0.1\"\n",
+	} {
+		if err := w.dns.SetZone(soa); err != nil {
+			t.Fatal(err)
+		}
+		plan, err := w.Plan(t.Context(), wanted("9.0.0.11"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.dns.SetZone(soa + change); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Send(t.Context(), plan); !errors.Is(err, ErrChanged) {
+			t.Errorf("%s: %v, want %v", what, err, ErrChanged)
+		}
+	}
+	if n := w.dns.Updates(); n != 0 {
+		t.Errorf("%d updates were carried out", n)
+	}
+	if err := w.dns.SetZone(soa + "gw.example.net. 60 IN A 9.0.0.50\n"); err != nil {
+		t.Fatal(err)
+	}
+	w.publish(wanted("9.0.0.11"), 1)
+	w.has(host, "A", "60 9.0.0.11", "60 9.0.0.50")
+
+	w.dns.Refuse(dns.RcodeNXRrset)
+	if _, err := w.Publish(t.Context(), wanted("9.0.0.12")); !errors.Is(err, ErrChanged) {
+		t.Errorf("a name that changes without end: %v", err)
+	}
+}
+
+// Every refusal says what to do.
+func TestRefusals(t *testing.T) {
+	w := newWorld(t, "")
+	send := func() error {
+		_, err := w.Publish(t.Context(), wanted("9.0.0.11"))
+		return err
+	}
+	for rcode, want := range map[int]string{
+		dns.RcodeRefused:        "REFUSED: the server takes no update of these records with key k: allow it there",
+		dns.RcodeNotAuth:        "NOTAUTH: the server has no authority for example.net.",
+		dns.RcodeNotZone:        "NOTZONE: a name is outside of example.net.",
+		dns.RcodeNotImplemented: "NOTIMP: the server knows no dynamic updates",
+		dns.RcodeServerFailure:  "SERVFAIL: the server could not write the zone",
+		dns.RcodeFormatError:    "FORMERR",
+		dns.RcodeYXRrset:        "YXRRSET: the records have changed since they were read",
+	} {
+		w.dns.Refuse(rcode)
+		wantError(t, send(), "update of example.net. at "+w.dns.Addr()+": "+want)
+	}
+	w.dns.Refuse(0)
+
+	good := *w.Key
+	w.Key.secret = "b3RoZXI="
+	wantError(t, send(), "BADSIG: the server has another secret for key k")
+	w.Key.secret = secret
+	w.Key.Name = "l."
+	wantError(t, send(), "BADKEY: the server knows no key l with algorithm hmac-sha256")
+	*w.Key = good
+	w.now = func() time.Time { return time.Now().Add(time.Hour) }
+	wantError(t, send(), "BADTIME: the clocks of this host and of the server differ")
+	w.now = nil
+	w.Key = nil
+	wantError(t, send(), "REFUSED: the server takes no update of these records without a key")
+	w.Key = &good
+	w.dns.LeaveUnsigned(true)
+	wantError(t, send(), "the answer is not signed")
+}
+
+// The server's clock is in the answer (RFC 8945 section 5.2.3).
+func TestClocks(t *testing.T) {
+	now := time.Unix(1_000_000_000, 0)
+	tsig := &dns.TSIG{OtherLen: 6, OtherData: fmt.Sprintf("%012x", now.Add(-90*time.Minute).Unix())}
+	want := "the server's clock says 2001-09-09T00:16:40Z and this host's 2001-09-09T01:46:40Z, 1h30m0s apart"
+	if got := clocks(tsig, now); got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+}
+
+// A zone is looked for from the name up.
+func TestFindZone(t *testing.T) {
+	w := newWorld(t, "")
+	if w.Zone != "example.net." {
+		t.Errorf("zone %s", w.Zone)
+	}
+	_, err := FindZone(t.Context(), w.Addr, nil, "gw.example.org.")
+	wantError(t, err, w.dns.Addr()+" has no zone that gw.example.org is in")
+	w.dns.Close()
+	_, err = FindZone(t.Context(), w.Addr, nil, host)
+	wantError(t, err, "SOA gw.example.net. at "+w.dns.Addr()+": no connection over TCP")
+}
+
+func wantError(t *testing.T, err error, want string) {
+	t.Helper()
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("error %v\nwant %s", err, want)
+	}
+}
