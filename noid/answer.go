@@ -19,6 +19,7 @@ type answer struct {
 	expire  time.Time
 	err     error // why there are no records
 	failed  bool  // nobody has answered
+	from    provenance
 
 	stale      bool // it does not hold any more, but nobody gives another
 	staleUntil time.Time
@@ -47,12 +48,14 @@ func (r *Resolver) ask(ctx context.Context, q question) answer {
 }
 
 func (r *Resolver) askOne(ctx context.Context, s server, q question) answer {
-	channel := ChanPlain
+	channel, asked := ChanPlain, r.now()
 	m, up, err := s(ctx, q)
 	if err == nil {
 		channel, err = r.validate(ctx, q, m, up)
 	}
-	return r.digest(q, m, up, channel, err)
+	a := r.digest(q, m, up, channel, err)
+	a.from = r.provenance(m, up, asked)
+	return a
 }
 
 // agree returns the records that all answers have, for the shortest of their

@@ -100,7 +100,9 @@ func (r *Resolver) lookup(ctx context.Context, name string, qtype uint16) answer
 // find is lookup; renew asks even where an answer holds. Whoever has an old
 // answer waits no longer than clientTimer for a new one, while the question
 // goes on (RFC 8767 section 5).
-func (r *Resolver) find(ctx context.Context, q question, renew bool) answer {
+func (r *Resolver) find(ctx context.Context, q question, renew bool) (a answer) {
+	began := r.now()
+	defer func() { r.trace(ctx, q, began, a) }()
 	k := key{q, r.networks.current(r.now())}
 	c := &r.cache
 	c.mu.Lock()
