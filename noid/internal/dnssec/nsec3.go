@@ -22,7 +22,8 @@ func (d *denial) takeNSEC3(r *dns.NSEC3) {
 	}
 }
 
-// hasher hashes names as one NSEC3 chain does, each once.
+// hasher hashes names as one NSEC3 chain does, each once. The zero hasher has
+// no chain and no hashes.
 type hasher struct {
 	w          *work
 	salt       string
@@ -33,7 +34,7 @@ type hasher struct {
 // of returns the hash of a name, "" when hashing has cost enough.
 func (h *hasher) of(name string) string {
 	s, ok := h.known[name]
-	if !ok && h.w.hashes > 0 {
+	if !ok && h.known != nil && h.w.hashes > 0 {
 		h.w.hashes--
 		s = dns.HashName(name, dns.SHA1, h.iterations, h.salt)
 		h.known[name] = s
