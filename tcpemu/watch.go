@@ -2,8 +2,10 @@ package tcpemu
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"sync"
+	"syscall"
 
 	"github.com/sctpmh/mh/sctpmh"
 )
@@ -46,6 +48,7 @@ func (s *session) watch(running *sync.WaitGroup, r Resolver, host Identity) {
 		})
 		if err != nil && ctx.Err() == nil {
 			s.cfg.log.Warn("an association ends because its peer's name means no host any more", "peer", host.Name, "error", err)
+			s.end(fmt.Errorf("%w: %w", syscall.ECONNRESET, err))
 			s.assoc.Abort("the name of this host has no address any more")
 		}
 	})
