@@ -24,6 +24,8 @@ type Server struct {
 	records map[string][]dns.RR // by lower-case owner
 	faults  map[string]Fault
 	asked   map[string]int
+	tree    *Tree                        // answers in place of records
+	tamper  func(dns.Question, *dns.Msg) // with its answers
 }
 
 // A Fault is how questions for a name are answered instead.
@@ -166,6 +168,10 @@ func (s *Server) answer(m *dns.Msg, q dns.Question) Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asked[key(q.Name, q.Qtype)]++
+	if s.tree != nil {
+		s.plant(m, q)
+		return s.faults[strings.ToLower(q.Name)]
+	}
 	owner := strings.ToLower(q.Name)
 	for range 16 {
 		all, exists := s.records[owner]

@@ -259,3 +259,20 @@ func parent(name string) string {
 
 // Put adds a record as it is to a zone.
 func (t *Tree) Put(zone string, rr dns.RR) { t.zones[zone].add(rr) }
+
+// SetTree has the server answer from a tree, and tamper, if it is not nil,
+// change the answers on their way.
+func (s *Server) SetTree(t *Tree, tamper func(dns.Question, *dns.Msg)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tree, s.tamper = t, tamper
+}
+
+// plant fills in what the tree has for a question. The caller holds s.mu.
+func (s *Server) plant(m *dns.Msg, q dns.Question) {
+	t := s.tree.Answer(q.Name, q.Qtype)
+	m.Answer, m.Ns, m.Rcode, m.Authoritative = t.Answer, t.Ns, t.Rcode, false
+	if s.tamper != nil {
+		s.tamper(q, m)
+	}
+}
