@@ -166,7 +166,7 @@ func newAttack(t *testing.T, b []byte) *attack {
 	dialled, peerDialled := begin&1 != 0, begin&2 == 0 || begin&1 == 0
 	t.Cleanup(func() { x.a.Abort("over") }) // else a failure leaves goroutines
 	if begin&16 != 0 {
-		x.windows.Process, x.windows.Assoc = 300<<10, 200<<10
+		x.windows.Process, x.windows.Peer, x.windows.Assoc = 300<<10, 300<<10, 200<<10
 	}
 	x.s = newSession(x.a, sessionConfig{name: "a.example", dialled: dialled, log: slog.New(slog.DiscardHandler), accept: x.accept, windows: &x.windows})
 	x.settle()

@@ -13,15 +13,8 @@ import (
 	"github.com/sctpmh/mh/sctpmh"
 )
 
-// Bounds of a listener.
-const (
-	// maxUnaccepted bounds connections that peers opened and nobody has taken
-	// yet; further ones are refused.
-	maxUnaccepted = 1024
-
-	// verifyTimeout bounds the check of a peer's name.
-	verifyTimeout = 5 * time.Second
-)
+// verifyTimeout bounds the check of a peer's name.
+const verifyTimeout = 5 * time.Second
 
 // ListenConfig sets a listener up. The zero value of each field means its
 // default.
@@ -45,7 +38,7 @@ type ListenConfig struct {
 type Listener struct {
 	endpoint *sctpmh.Endpoint
 	cfg      ListenConfig
-	opens    chan *Open
+	backlog  backlog
 	pool     pool // with the dialers of the host
 
 	once    sync.Once
@@ -62,7 +55,7 @@ type Listener struct {
 // accepts none, and takes only what peers open over those that its dialers made.
 // A nil cfg means all defaults. At present it does not fail.
 func Listen(e *sctpmh.Endpoint, cfg *ListenConfig) (*Listener, error) {
-	l := &Listener{endpoint: e, opens: make(chan *Open, maxUnaccepted)}
+	l := &Listener{endpoint: e, backlog: newBacklog()}
 	if cfg != nil {
 		l.cfg = *cfg
 	}
@@ -135,29 +128,26 @@ func (l *Listener) take(o *Open) error {
 	if l.open.Err() != nil {
 		return errAway
 	}
-	select {
-	case l.opens <- o:
-		if l.open.Err() != nil {
-			l.refuseOpens() // Close may have done so already
-		}
-		return nil
-	default:
-		return fmt.Errorf("%d connections wait to be accepted: %w", maxUnaccepted, syscall.EAGAIN)
+	if err := l.backlog.put(o); err != nil {
+		return err
 	}
+	if l.open.Err() != nil {
+		l.backlog.refuse(CodeAway) // Close may have done so already
+	}
+	return nil
 }
 
 // AcceptOpen waits for a connection and leaves it to the caller whether to
 // accept it: one of its Accept and Reject must be called, else the peer waits.
 // Gateways use it. Its error is net.ErrClosed after Close, or ctx's.
 func (l *Listener) AcceptOpen(ctx context.Context) (*Open, error) {
-	select {
-	case o := <-l.opens:
+	switch o := l.backlog.take(ctx, l.open); {
+	case o != nil:
 		return o, nil
-	case <-l.open.Done():
+	case l.open.Err() != nil:
 		return nil, l.opError(net.ErrClosed)
-	case <-ctx.Done():
-		return nil, ctx.Err()
 	}
+	return nil, ctx.Err()
 }
 
 // Accept waits for a connection to this host and accepts it. Those that ask
@@ -198,7 +188,7 @@ func (l *Listener) Shutdown(ctx context.Context) error {
 func (l *Listener) Close() error {
 	l.once.Do(func() {
 		l.shut()
-		l.refuseOpens()
+		l.backlog.refuse(CodeAway)
 		if l.endpoint != nil {
 			l.refused.Go(l.refuseAssocs) // ends with the sessions
 		}
@@ -208,18 +198,6 @@ func (l *Listener) Close() error {
 		})
 	})
 	return nil
-}
-
-// refuseOpens empties the queue of connections.
-func (l *Listener) refuseOpens() {
-	for {
-		select {
-		case o := <-l.opens:
-			o.Reject(CodeAway, "")
-		default:
-			return
-		}
-	}
 }
 
 // refuseAssocs aborts the associations that are still made.

@@ -279,7 +279,7 @@ func TestShutdownRefusesWhatNobodyAccepted(t *testing.T) {
 			end <- err
 		}()
 		synctest.Wait()
-		for len(l.opens) == 0 {
+		for len(l.backlog.opens) == 0 {
 			<-time.After(lan.Delay)
 		}
 		must(t, l.Shutdown(t.Context()))

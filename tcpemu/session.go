@@ -103,7 +103,7 @@ func newSession(a assoc, cfg sessionConfig) *session {
 		numbers: newNumbers(cfg.dialled, rand.Uint32()),
 		unheard: unheard{over: make(chan struct{})},
 	}
-	s.windows.of = cfg.windows
+	s.windows.of, s.windows.peer = cfg.windows, sharerOf(a.Peer().Handshake.Addr())
 	if cfg.windows == nil {
 		s.windows.of = &processWindows
 	}

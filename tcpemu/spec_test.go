@@ -46,8 +46,8 @@ var constants = map[string]any{
 	"DefaultUDPPort": DefaultUDPPort, "helloTimeout": helloTimeout, "maxEarly": maxEarly, "maxEarlyOctets": maxEarlyOctets,
 	"unheardMessages": unheardMessages, "unheardOctets": unheardOctets, "maxName": maxName, "maxVia": maxVia, "MaxHops": MaxHops,
 	"earlyCredit": earlyCredit, "initialWindow": initialWindow, "grantStep": grantStep,
-	"Windows.Conn": new(Windows).conn(), "Windows.Assoc": new(Windows).assoc(), "Windows.Process": new(Windows).process(),
-	"maxUnaccepted": maxUnaccepted, "maxQueued": maxQueued, "verifyTimeout": verifyTimeout, "lingerLimit": lingerLimit,
+	"Windows.Conn": new(Windows).conn(), "Windows.Assoc": new(Windows).assoc(), "Windows.Process": new(Windows).process(), "Windows.Peer": new(Windows).peer(),
+	"maxUnaccepted": maxUnaccepted, "maxUnacceptedPeer": maxUnacceptedPeer, "maxQueued": maxQueued, "verifyTimeout": verifyTimeout, "lingerLimit": lingerLimit,
 	"unusedLimit": unusedLimit, "defaultKeepAliveIdle": defaultKeepAliveIdle,
 	"defaultKeepAliveInterval": defaultKeepAliveInterval, "defaultKeepAliveCount": defaultKeepAliveCount, "holdLimit": holdLimit,
 }

@@ -38,7 +38,7 @@ func TestRoundMeasuresWhatTheReaderTakes(t *testing.T) {
 // comes back.
 func TestSumsOfWindows(t *testing.T) {
 	w := &Windows{Conn: 1 << 20, Assoc: 8 << 20, Process: 12 << 20}
-	sums := []*windowSum{{of: w}, {of: w}}
+	sums := []*windowSum{{of: w, peer: sharerOf(clientAddrs[0])}, {of: w, peer: sharerOf(serverAddrs[0])}}
 	var all []int
 	for i := 0; sums[i%2].open(); i++ {
 		s := sums[i%2]
@@ -71,7 +71,7 @@ func TestSumsOfWindows(t *testing.T) {
 func TestOpenBeyondTheBoundOfTheProcess(t *testing.T) {
 	a, out := newFake(nil), make(chan sctpmh.Message, 100)
 	a.out = out
-	s := newSession(a, sessionConfig{log: slog.New(slog.DiscardHandler), accept: func(*Open) error { return nil }, windows: &Windows{Process: 3 * earlyCredit}})
+	s := newSession(a, sessionConfig{log: slog.New(slog.DiscardHandler), accept: func(*Open) error { return nil }, windows: &Windows{Process: 3 * earlyCredit, Peer: 3 * earlyCredit}})
 	defer func() {
 		a.Abort("over")
 		s.running.Wait()

@@ -25,7 +25,13 @@ type Windows struct {
 	// above. Beyond it connections are refused. Default 1 GiB.
 	Process int
 
-	used atomic.Int64
+	// Peer bounds the part of Process that goes to one peer: an IPv4 address or
+	// an IPv6 subnet of 64 bits, by which it completed the handshake. Default
+	// half of Process.
+	Peer int
+
+	used  atomic.Int64
+	peers shares
 }
 
 // processWindows is what those share who name no Windows of their own: memory
@@ -36,9 +42,11 @@ func (w *Windows) conn() int      { return orDefault(w.Conn, 4<<20) }
 func (w *Windows) assoc() int64   { return int64(orDefault(w.Assoc, 64<<20)) }
 func (w *Windows) process() int64 { return int64(orDefault(w.Process, 1<<30)) }
 
-// forGrowth is what of process large windows may use: the rest is for
+func (w *Windows) peer() int64 { return int64(orDefault(w.Peer, int(w.process())/peerShare)) }
+
+// forGrowth is what of a bound large windows may use: the rest is for
 // connections to come.
-func (w *Windows) forGrowth() int64 { return w.process() / 4 * 3 }
+func forGrowth(bound int64) int64 { return bound / 4 * 3 }
 
 func orDefault(n, def int) int {
 	if n > 0 {
@@ -57,22 +65,23 @@ const (
 )
 
 // errNoWindow refuses a connection.
-var errNoWindow = fmt.Errorf("the receive windows of all connections together have reached their bound: %w", syscall.EAGAIN)
+var errNoWindow = fmt.Errorf("the receive windows of all connections, or of those with this peer, have reached their bound: %w", syscall.EAGAIN)
 
 // windowSum is the windows of an association's connections.
 //
 // Invariant: used of its Windows is the sum of the windows of all connections,
-// beyond is that of what each has beyond earlyCredit.
+// peers that for each peer, beyond is that of what each has beyond earlyCredit.
 type windowSum struct {
 	of     *Windows
+	peer   sharer
 	beyond atomic.Int64
 }
 
 // open takes the least window, that of a new connection. It reports false when
-// the process has none left.
+// the process, or the peer's part of it, has none left.
 func (s *windowSum) open() bool {
-	if s.of.used.Add(earlyCredit) > s.of.process() {
-		s.of.used.Add(-earlyCredit)
+	if s.add(0, earlyCredit) > s.of.peer() || s.of.used.Load() > s.of.process() {
+		s.add(0, -earlyCredit)
 		return false
 	}
 	return true
@@ -81,17 +90,22 @@ func (s *windowSum) open() bool {
 // grow returns the window that one of a given size may become: no larger than
 // size, and by no more than a part of what is left of the sums.
 func (s *windowSum) grow(window, size, part int) int {
-	left := min(s.of.assoc()-s.beyond.Load(), s.of.forGrowth()-s.of.used.Load())
-	by := min(int64(min(size, s.of.conn())-window), left/int64(part))
+	by := min(int64(min(size, s.of.conn())-window), s.left(s.of.peers.of(s.peer))/int64(part))
 	if by <= 0 {
 		return window
 	}
 	// Others may have taken from what was left by now.
-	if s.add(by, by); s.beyond.Load() > s.of.assoc() || s.of.used.Load() > s.of.forGrowth() {
+	if s.left(s.add(by, by)) < 0 {
 		s.add(-by, -by)
 		return window
 	}
 	return window + int(by)
+}
+
+// left is what large windows may still take of the sums, given what the peer
+// has.
+func (s *windowSum) left(peer int64) int64 {
+	return min(s.of.assoc()-s.beyond.Load(), forGrowth(s.of.process())-s.of.used.Load(), forGrowth(s.of.peer())-peer)
 }
 
 // shrink gives back what a window has beyond size, and returns size.
@@ -100,7 +114,9 @@ func (s *windowSum) shrink(window, size int) int {
 	return size
 }
 
-func (s *windowSum) add(beyond, used int64) {
+// add returns what the peer has then.
+func (s *windowSum) add(beyond, used int64) (peer int64) {
 	s.beyond.Add(beyond)
 	s.of.used.Add(used)
+	return s.of.peers.add(s.peer, used)
 }
