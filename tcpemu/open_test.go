@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/netip"
 	"syscall"
 	"testing"
@@ -363,4 +364,67 @@ func TestAcceptIsOneStep(t *testing.T) {
 		}
 	}
 	d.wantNothing()
+}
+
+// A dial that is given up has its number in use until the peer has answered
+// RESET; then the next one gets it. So a peer that answers no OPEN uses up no
+// numbers, and one that answers nothing at all no more than there are.
+func TestNumbersOfUnansweredDials(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDialogue(t, sessionConfig{dialled: true})
+		d.want(0, typeHello)
+		d.say(0, frame{typ: typeHello, version: protocolVersion, nonce: 1, streams: 4, credit: earlyCredit}) // room for 1 and 3
+		synctest.Wait()
+		give := func() error {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			_, err := d.s.open(ctx, &request{target: Target{Port: 80}})
+			return err
+		}
+		var epochs [4]uint32
+		for _, sid := range []uint16{1, 3} {
+			wantIs(t, "a dial without an answer", give(), context.DeadlineExceeded)
+			epochs[sid] = d.want(sid, typeOpen).epoch
+			d.want(sid, typeReset)
+		}
+		wantIs(t, "one more", give(), errBusy)
+		d.say(3, frame{typ: typeReset, epoch: epochs[3], code: CodeRefused})
+		synctest.Wait()
+		wantIs(t, "after an answer", give(), context.DeadlineExceeded)
+		d.want(3, typeOpen)
+		d.want(3, typeReset)
+	})
+}
+
+// Connect of TCP returns when the peer's host has the connection, ours when its
+// program has. docs/tcp-emulation.md says why.
+func TestDialWaitsForAccept(t *testing.T) {
+	c, err := net.Dial("tcp", listenTCP(t).Addr().String())
+	must(t, err)
+	must(t, c.Close())
+
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		a, h := w.addParty(w.addHost(1), "a.example"), w.addHost(1)
+		e := listenOnHost(t, h.Host, h.addrs)
+		w.register("b.example", e)
+		l, err := Listen(e, nil)
+		must(t, err)
+		end := make(chan error, 1)
+		go func() { // ends with the answer
+			_, err := a.d.DialContext(t.Context(), "mh", "b.example:7")
+			end <- err
+		}()
+		select {
+		case err := <-end:
+			t.Errorf("nobody has accepted: %v", err)
+		case <-time.After(time.Hour):
+		}
+		_, err = l.Accept()
+		must(t, err)
+		must(t, <-end)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		must(t, l.Shutdown(ctx))
+	})
 }

@@ -336,6 +336,35 @@ func TestEndGivesTheWindowBack(t *testing.T) {
 	}
 }
 
+// Reset and Close give up what nobody has read, at once and for good: no Read
+// finds it, and it fills no memory until the peer has answered, or for ever if
+// it never does.
+func TestEndDropsWhatWasReceived(t *testing.T) {
+	for name, end := range map[string]func(*Conn){"Reset": (*Conn).Reset, "Close": func(c *Conn) { c.Close() }} {
+		talking(t, func(d *dialogue, c *Conn) {
+			d.sayData(1, "unread")
+			d.say(1, frame{typ: typeUrg, offset: 6, octet: '!'})
+			synctest.Wait()
+			end(c)
+			if len(c.recv.chunks) > 0 {
+				t.Errorf("%s: %d messages are kept for nobody", name, len(c.recv.chunks))
+			}
+			if n, err := c.Read(make([]byte, 10)); n > 0 || !errors.Is(err, net.ErrClosed) {
+				t.Errorf("%s: read %d octets, %v", name, n, err)
+			}
+			d.sayData(1, "late")
+			synctest.Wait()
+			must(t, d.s.check())
+			d.want(1, typeReset)
+			d.say(1, frame{typ: typeReset, epoch: c.epoch})
+			synctest.Wait()
+			if len(c.recv.chunks) > 0 {
+				t.Errorf("%s: %d messages are kept of a connection that is over", name, len(c.recv.chunks))
+			}
+		})
+	}
+}
+
 // What a peer does not answer is forgotten with the connection.
 func TestUnansweredPingsAreForgotten(t *testing.T) {
 	talking(t, func(d *dialogue, c *Conn) {
