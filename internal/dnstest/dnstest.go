@@ -4,6 +4,8 @@
 package dnstest
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -13,12 +15,12 @@ import (
 	"github.com/miekg/dns"
 )
 
-// A Server answers over UDP and TCP on one address.
+// A Server answers over UDP and TCP on one address, and over what else it is
+// told to.
 type Server struct {
-	addr string
-	udp  *dns.Server
-	tcp  *dns.Server
-	wg   sync.WaitGroup
+	addr  string
+	stops []func() error // what ends each of its listeners
+	wg    sync.WaitGroup
 
 	mu      sync.Mutex          // leaf; guards what follows
 	records map[string][]dns.RR // by lower-case owner
@@ -30,9 +32,24 @@ type Server struct {
 
 // A Fault is how questions for a name are answered instead.
 type Fault struct {
-	Rcode  int           // such as dns.RcodeServerFailure; 0: the usual answer
-	Delay  time.Duration // before answering
-	Silent bool          // no answer at all
+	Rcode    int           // such as dns.RcodeServerFailure; 0: the usual answer
+	Extended uint16        // error of RFC 8914 that goes with it, such as dns.ExtendedErrorCodeDNSBogus
+	AD       bool          // it says that it was validated
+	Delay    time.Duration // before answering
+	Silent   bool          // no answer at all
+}
+
+// apply changes an answer.
+func (f Fault) apply(m *dns.Msg) {
+	m.AuthenticatedData = f.AD
+	if f.Rcode != 0 {
+		m.Answer, m.Rcode = nil, f.Rcode
+	}
+	if f.Extended != 0 {
+		m.SetEdns0(dns.DefaultMsgSize, false)
+		opt := m.IsEdns0()
+		opt.Option = append(opt.Option, &dns.EDNS0_EDE{InfoCode: f.Extended})
+	}
 }
 
 // New starts a server on an address, such as "127.0.0.1:0", with records in
@@ -48,15 +65,19 @@ func New(addr, zone string) (*Server, error) {
 		return nil, err
 	}
 	s.addr = pc.LocalAddr().String()
-	s.udp = &dns.Server{PacketConn: pc, Handler: s}
-	s.tcp = &dns.Server{Listener: l, Handler: s}
-	for _, d := range []*dns.Server{s.udp, s.tcp} {
-		started := make(chan struct{})
-		d.NotifyStartedFunc = func() { close(started) }
-		s.wg.Go(func() { _ = d.ActivateAndServe() }) // ends when Close shuts it down
-		<-started
+	for _, d := range []*dns.Server{{PacketConn: pc, Handler: s}, {Listener: l, Handler: s}} {
+		s.start(d)
 	}
 	return s, nil
+}
+
+// start has a listener answer, from when it returns until Close.
+func (s *Server) start(d *dns.Server) {
+	s.stops = append(s.stops, d.Shutdown)
+	started := make(chan struct{})
+	d.NotifyStartedFunc = func() { close(started) }
+	s.wg.Go(func() { _ = d.ActivateAndServe() }) // ends when Close shuts it down
+	<-started
 }
 
 // listen opens both sockets on one port.
@@ -78,12 +99,12 @@ func (s *Server) Addr() string { return s.addr }
 
 // Close stops the server.
 func (s *Server) Close() error {
-	err := s.udp.Shutdown()
-	if terr := s.tcp.Shutdown(); err == nil {
-		err = terr
+	var all []error
+	for _, stop := range s.stops {
+		all = append(all, stop())
 	}
 	s.wg.Wait()
-	return err
+	return errors.Join(all...)
 }
 
 // SetZone replaces all records.
@@ -135,23 +156,9 @@ func key(name string, qtype uint16) string {
 
 // ServeDNS answers one question.
 func (s *Server) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
-	m := new(dns.Msg)
-	m.SetReply(q)
-	m.Authoritative = true
-	if len(q.Question) != 1 {
-		m.Rcode = dns.RcodeFormatError
-		_ = w.WriteMsg(m)
+	m := s.respond(context.Background(), q)
+	if m == nil {
 		return
-	}
-	fault := s.answer(m, q.Question[0])
-	if fault.Silent {
-		return
-	}
-	if fault.Delay > 0 {
-		<-time.After(fault.Delay)
-	}
-	if fault.Rcode != 0 {
-		m.Answer, m.Rcode = nil, fault.Rcode
 	}
 	if _, udp := w.RemoteAddr().(*net.UDPAddr); udp {
 		size := dns.MinMsgSize

@@ -34,15 +34,11 @@ func NewPrimary(addr, zone, records string, keys map[string]string) (*Primary, e
 		return nil, err
 	}
 	p.addr = pc.LocalAddr().String()
-	p.udp = &dns.Server{PacketConn: pc}
-	p.tcp = &dns.Server{Listener: l}
-	for _, d := range []*dns.Server{p.udp, p.tcp} {
+	for _, d := range []*dns.Server{{PacketConn: pc}, {Listener: l}} {
 		d.Handler, d.TsigSecret = p, keys
 		d.MsgAcceptFunc = func(dns.Header) dns.MsgAcceptAction { return dns.MsgAccept } // the library's own takes no updates
-		started := make(chan struct{})
-		d.NotifyStartedFunc = func() { close(started) }
-		p.wg.Go(func() { _ = d.ActivateAndServe() }) // ends when Close shuts it down
-		<-started
+		p.start(d)
+		p.stops = append(p.stops, d.Shutdown)
 	}
 	return p, nil
 }
