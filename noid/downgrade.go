@@ -34,7 +34,7 @@ func (t Trust) noFallback(r *Result) bool {
 // would say so if it were proven. One that is trusted and does not say so
 // has found the zone to be unsigned.
 func (t Trust) unproven(q question, m *dns.Msg, up Upstream) error {
-	if t != Strict || q.qtype != dns.TypeSVCB || up.TrustAD || len(m.Answer) > 0 {
+	if t != Strict || q.qtype != dns.TypeSVCB || up.Believed() || len(m.Answer) > 0 {
 		return nil
 	}
 	return &Error{Step: q.String(), Upstream: up.Addr.String(), Kind: ErrDowngrade, Detail: "the server is not trusted to validate, and nothing is validated here"}

@@ -13,7 +13,6 @@ const (
 	maxRecords   = 64   // of an answer that are looked at
 	maxCache     = 4096 // answers that are remembered
 	maxQueries   = 64   // under way at once; further ones wait
-	maxReverse   = 16   // for reverse records, beside those: addresses of a zone that is silent must not keep names from being found
 	maxReferrals = 4096 // addresses whose host may be looked for: a page with many links has as many names looked up
 	maxDropped   = 64   // addresses whose rejection is remembered
 	maxSeen      = 4096 // names that are remembered to speak mh: pages name thousands

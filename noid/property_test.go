@@ -51,15 +51,6 @@ func FuzzHosts(f *testing.F) {
 	})
 }
 
-func FuzzResolvConf(f *testing.F) {
-	f.Add("nameserver 192.0.2.53\nnameserver ::1\noptions edns0 trust-ad\n")
-	f.Fuzz(func(t *testing.T, text string) {
-		if ups := parseResolvConf(strings.NewReader(text)); len(ups) > maxUpstreams {
-			t.Errorf("%d servers", len(ups))
-		}
-	})
-}
-
 // FuzzMessage feeds a whole DNS message to everything that reads one.
 func FuzzMessage(f *testing.F) {
 	m := new(dns.Msg)

@@ -3,6 +3,7 @@ package noid
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -19,6 +20,10 @@ import (
 type Config struct {
 	// Upstreams are the DNS servers. None: those of /etc/resolv.conf.
 	Upstreams []Upstream
+
+	// Roots are the authorities that may have signed the certificates of
+	// servers that are talked to over TLS. Nil: the system's.
+	Roots *x509.CertPool
 
 	// Consistency says what to believe when servers tell different things.
 	Consistency Consistency
@@ -82,8 +87,8 @@ type Config struct {
 type Resolver struct {
 	// Set once.
 	cfg       Config
-	upstreams *upstreams
-	servers   []server // whose answers have to agree
+	upstreams []*upstreams
+	servers   []server // whose answers have to agree: one for each of upstreams
 	validator *dnssec.Validator
 	now       func() time.Time
 	log       *slog.Logger
@@ -138,28 +143,33 @@ func New(cfg Config) (*Resolver, error) {
 	return r, nil
 }
 
-// connect sets up whom to ask.
+// connect sets up whom to ask: the configured servers, or those that
+// resolv.conf has at the time.
 func (r *Resolver) connect() error {
-	list := r.cfg.Upstreams
-	if len(list) == 0 {
-		ups, err := SystemUpstreams("/etc/resolv.conf")
+	all := servers{list: r.cfg.Upstreams, timeout: queryTimeout, tries: queryTries}
+	current := func() servers { return all }
+	if len(all.list) == 0 {
+		conf, err := followConf("/etc/resolv.conf")
 		if err != nil && r.cfg.HostsFile == "" {
 			return fmt.Errorf("no DNS server is configured and resolv.conf cannot be read: %w", err)
 		}
-		list = ups
+		current = func() servers { return conf.current().servers }
+		all = current()
 	}
-	r.upstreams = newUpstreams(list, &r.running)
-	groups := []*upstreams{r.upstreams}
-	if r.cfg.Consistency == ConsistencyAll && len(list) > 1 {
-		groups = nil
-		for i := range list {
-			groups = append(groups, newUpstreams(list[i:i+1], &r.running))
-		}
-	}
-	for _, g := range groups {
+	add := func(whom func() servers) {
+		u := newUpstreams(whom, &r.running)
+		u.roots = r.cfg.Roots
+		r.upstreams = append(r.upstreams, u)
 		r.servers = append(r.servers, func(ctx context.Context, q question) (*dns.Msg, Upstream, error) {
-			return g.exchange(ctx, q.name, q.qtype, r.queryFlags())
+			return u.exchange(ctx, q.name, q.qtype, r.queryFlags())
 		})
+	}
+	if r.cfg.Consistency != ConsistencyAll || len(all.list) < 2 {
+		add(current)
+		return nil
+	}
+	for i := range all.list {
+		add(func() servers { return current().only(i) })
 	}
 	return nil
 }
@@ -168,6 +178,9 @@ func (r *Resolver) connect() error {
 // is left.
 func (r *Resolver) Close() error {
 	r.cancel()
+	for _, u := range r.upstreams {
+		u.close()
+	}
 	r.running.Wait()
 	return nil
 }

@@ -125,12 +125,11 @@ func exchange(ctx context.Context, client dns.Client, conn *dns.Conn, name strin
 func (a answer) finding(c *config.Common, name string) Finding {
 	channel := a.channel()
 	seen := fmt.Sprintf("%v answers; %s", a.server.Addr, channel)
-	onHost := a.server.Addr.Addr().IsLoopback()
 	switch {
 	case a.msg.Rcode == dns.RcodeNameError && c.Name != "":
 		return Finding{resolverCheck, Warn, seen + "; it knows no " + name, []string{"publish all addresses of this host under that name: peers permit no others"}}
-	case a.server.TrustAD && !onHost:
-		return Finding{resolverCheck, Warn, seen + ", yet trust-ad believes it", []string{"believe a validating resolver on this host only, or one over a network of your own"}}
+	case a.server.TrustAD && !a.server.Believed():
+		return Finding{resolverCheck, Warn, seen + ", so trust-ad is not believed", []string{"run a validating resolver on this host, or name one that is asked over TLS in dns.upstream"}}
 	case c.DNS.Trust.Trust == noid.Strict && !a.validated():
 		return Finding{resolverCheck, Warn, seen + `; with dns.trust = "strict" no second address of a peer is taken`,
 			[]string{"run a validating resolver on this host, with nameserver 127.0.0.1 and options trust-ad in resolv.conf, or list the peers in dns.hosts"}}
@@ -138,7 +137,7 @@ func (a answer) finding(c *config.Common, name string) Finding {
 	return Finding{resolverCheck, OK, seen, nil}
 }
 
-func (a answer) validated() bool { return a.server.TrustAD && a.msg.AuthenticatedData }
+func (a answer) validated() bool { return a.server.Believed() && a.msg.AuthenticatedData }
 
 // channel says how far answers can be trusted.
 func (a answer) channel() string {
