@@ -129,6 +129,7 @@ func (r *Resolver) find(ctx context.Context, q question, renew bool) (a answer) 
 	case <-f.done:
 		return f.answer
 	case <-patience:
+		old.expire = r.now().Add(staleTTL)
 		return old
 	case <-ctx.Done():
 		if usable {
