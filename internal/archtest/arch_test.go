@@ -43,6 +43,7 @@ var layers = map[string][]string{
 	"internal/egress":           {"internal/config"},
 	"internal/mhdial":           {"noid", "tcpemu"},
 	"internal/daemon":           {"internal/config", "internal/mhdial", "internal/splice", "noid", "sctpmh", "tcpemu"},
+	"internal/explain":          {"noid"},
 	"internal/publish":          {"noid"},
 	"internal/proxy":            {"internal/config", "internal/daemon", "internal/ftp", "internal/socks5", "tcpemu"},
 	"internal/gateway":          {"internal/config", "internal/daemon", "internal/egress", "internal/ftp", "tcpemu"},

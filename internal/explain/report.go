@@ -1,0 +1,260 @@
+package explain
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/sctpmh/mh/noid"
+)
+
+// A Question is one that was asked, and its answer.
+type Question struct {
+	Type    string   `json:"type"`
+	Name    string   `json:"name"`
+	Server  string   `json:"server,omitempty"`
+	Channel string   `json:"channel,omitempty"` // plain, encrypted, ad, validated; absent without an answer
+	Rcode   string   `json:"rcode,omitempty"`
+	TookMS  float64  `json:"took_ms"`
+	TTL     int      `json:"ttl"` // seconds for which the answer holds from now on
+	Cached  bool     `json:"cached,omitempty"`
+	Stale   bool     `json:"stale,omitempty"`
+	Records []string `json:"records,omitempty"`
+	Error   string   `json:"error,omitempty"`
+}
+
+// An Address is one of a host, kept or dropped.
+type Address struct {
+	Addr    string `json:"addr"`
+	From    string `json:"from,omitempty"`    // a, aaaa, static, ...
+	Dropped string `json:"dropped,omitempty"` // why; absent: it is kept
+	Stale   bool   `json:"stale,omitempty"`
+	Reverse bool   `json:"reverse"` // its reverse record leads back to the name
+}
+
+// A Mode is what a trust mode makes of a host.
+type Mode struct {
+	Trust  string   `json:"trust"`
+	InUse  bool     `json:"in_use"`           // it is the configured one
+	Second []string `json:"second,omitempty"` // addresses that may be a second path
+	Why    string   `json:"why,omitempty"`    // why there are none
+}
+
+// A Host is what is known of one.
+type Host struct {
+	Name       string      `json:"name"`
+	Capability *Capability `json:"capability,omitempty"`
+	Binding    string      `json:"binding"`
+	Channel    string      `json:"channel"`
+	Addresses  []Address   `json:"addresses"`
+	Error      string      `json:"error,omitempty"`
+	Modes      []Mode      `json:"modes,omitempty"`
+}
+
+// A Capability is how a host speaks mh.
+type Capability struct {
+	UDPPort  uint16 `json:"udp_port"`
+	SCTPPort uint16 `json:"sctp_port"`
+	Flags    uint8  `json:"flags"`
+	Via      string `json:"via"`
+}
+
+// A Record is a capability record and what became of it.
+type Record struct {
+	Record  string `json:"record"`
+	Dropped string `json:"dropped,omitempty"`
+}
+
+// A Name is what is known of a name.
+type Name struct {
+	Name      string     `json:"name"`
+	OK        bool       `json:"ok"` // a second path may be used
+	Verdict   string     `json:"verdict"`
+	Trust     string     `json:"trust"`
+	Questions []Question `json:"questions"`
+	Records   []Record   `json:"capability_records"`
+	Hosts     []Host     `json:"hosts"`
+	Plain     *Host      `json:"plain_tcp,omitempty"`
+	NoPlain   bool       `json:"plain_tcp_forbidden,omitempty"`
+	Error     string     `json:"error,omitempty"`
+}
+
+// OfName makes a report of an explanation. strict is the same name as a
+// resolver in the trust mode "strict" sees it, nil when that is e itself.
+func OfName(e, strict *noid.Explanation) *Name {
+	if strict == nil {
+		strict = e
+	}
+	r := &Name{Name: e.Name.String(), Trust: e.Trust.String(), NoPlain: e.NoPlain, Error: text(e.Err), Questions: questions(e.Questions)}
+	for _, u := range e.Records {
+		r.Records = append(r.Records, Record{line(u.Record), u.Why})
+	}
+	for i, s := range e.Hosts {
+		h := host(s, func(a netip.Addr) bool { return e.Leads(i, a) })
+		for _, mode := range []noid.Trust{noid.Opportunistic, noid.Reverse, noid.Strict, noid.Pinned, noid.Single} {
+			h.Modes = append(h.Modes, modeOf(e, strict, i, mode))
+		}
+		r.Hosts = append(r.Hosts, h)
+	}
+	if p := e.Plain; p != nil && len(p.Locators)+len(p.Dropped) > 0 {
+		h := host(p, func(netip.Addr) bool { return false })
+		r.Plain = &h
+	}
+	r.OK, r.Verdict = verdict(e, strict)
+	return r
+}
+
+func host(s *noid.Set, leads func(netip.Addr) bool) Host {
+	h := Host{Name: s.Name.String(), Binding: s.Binding.String(), Channel: s.Channel.String(), Error: text(s.Failure())}
+	if c := s.Cap; c != nil {
+		h.Capability = &Capability{c.UDPPort, c.SCTPPort, uint8(c.Flags), c.Via}
+	}
+	for _, l := range s.Locators {
+		h.Addresses = append(h.Addresses, Address{Addr: l.Addr.String(), From: l.From.String(), Stale: l.Stale, Reverse: leads(l.Addr)})
+	}
+	for _, d := range s.Dropped {
+		h.Addresses = append(h.Addresses, Address{Addr: d.Addr.String(), Dropped: d.Reason})
+	}
+	return h
+}
+
+// modeOf says what a mode makes of the i-th host.
+func modeOf(e, strict *noid.Explanation, i int, mode noid.Trust) Mode {
+	m := Mode{Trust: mode.String(), InUse: mode == e.Trust}
+	if mode == noid.Strict && strict != e {
+		j := sameHost(strict, e.Hosts[i])
+		if j < 0 {
+			m.Why = "it is not found: " + text(strict.Err)
+			return m
+		}
+		e, i = strict, j
+	}
+	addrs, why := e.Second(i, mode)
+	for _, a := range addrs {
+		m.Second = append(m.Second, a.String())
+	}
+	m.Why = why
+	return m
+}
+
+func sameHost(e *noid.Explanation, s *noid.Set) int {
+	for i, h := range e.Hosts {
+		if h.Name == s.Name {
+			return i
+		}
+	}
+	return -1
+}
+
+func questions(all []noid.Question) (out []Question) {
+	for _, q := range all {
+		x := Question{
+			Type: q.Type, Name: q.Name, Server: q.Upstream, Rcode: q.Rcode, Cached: q.Cached, Stale: q.Stale,
+			TookMS: float64(q.Took.Round(10*time.Microsecond)) / float64(time.Millisecond),
+			TTL:    int(q.TTL / time.Second), Error: text(q.Err),
+		}
+		if q.Rcode != "" {
+			x.Channel = q.Channel.String()
+		}
+		for _, rr := range q.Records {
+			x.Records = append(x.Records, data(rr))
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+// data is a record without its header.
+func data(rr dns.RR) string { return strings.TrimPrefix(rr.String(), rr.Header().String()) }
+
+// line is a record with single spaces.
+func line(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return strings.ReplaceAll(err.Error(), "\n", "; ")
+}
+
+// An Addr is what is known of an address.
+type Addr struct {
+	Addr      string     `json:"addr"`
+	Claim     string     `json:"claim,omitempty"`
+	OK        bool       `json:"ok"` // it leads to a host
+	Verdict   string     `json:"verdict"`
+	Questions []Question `json:"questions"`
+	Names     []Check    `json:"names"`
+	Calling   Side       `json:"calling"` // whom a host sees that is called from the address
+	Called    Side       `json:"called"`  // whom a host sees that calls the address
+}
+
+// A Check is a name that the address may have.
+type Check struct {
+	Name     string   `json:"name"`
+	Forward  []string `json:"forward,omitempty"`
+	Contains bool     `json:"contains"`
+	Host     string   `json:"host,omitempty"` // the target of its capability record that has the address
+	Error    string   `json:"error,omitempty"`
+}
+
+// A Side is who is at an address, as one end sees it.
+type Side struct {
+	Name    string   `json:"name,omitempty"`
+	Binding string   `json:"binding"`
+	Channel string   `json:"channel,omitempty"`
+	Others  []string `json:"others,omitempty"` // further addresses that may be probed, if the peer names none
+	Why     string   `json:"why,omitempty"`    // why there is no name
+}
+
+// OfAddr makes a report of an explanation.
+func OfAddr(e *noid.AddrExplanation) *Addr {
+	r := &Addr{Addr: e.Addr.String(), Claim: e.Claim.String(), Questions: questions(e.Questions)}
+	for _, c := range e.Names {
+		check := Check{Name: c.Name.String(), Contains: c.Contains(e.Addr), Host: c.Host.String(), Error: text(c.Err)}
+		for _, a := range c.Forward {
+			check.Forward = append(check.Forward, a.String())
+		}
+		r.Names = append(r.Names, check)
+	}
+	r.Calling, r.Called = side(e.Verified, e.VerifyError, e.Addr), side(e.Host, e.HostError, e.Addr)
+	r.OK = r.Calling.Name != "" || r.Called.Name != ""
+	r.Verdict = addrVerdict(r)
+	return r
+}
+
+func side(s *noid.Set, err error, h netip.Addr) Side {
+	if s == nil {
+		return Side{Binding: noid.BindingNone.String(), Why: text(err)}
+	}
+	d := Side{Name: s.Name.String(), Binding: s.Binding.String(), Channel: s.Channel.String(), Why: text(err)}
+	if s.Name == "" {
+		d.Channel = ""
+	}
+	for _, l := range s.Permit(h, noid.PeerView{Silent: true})[1:] {
+		d.Others = append(d.Others, l.Addr.String())
+	}
+	return d
+}
+
+func addrVerdict(r *Addr) string {
+	switch {
+	case r.Called.Name != "":
+		return fmt.Sprintf("%s is %s, whoever calls it and whomever it calls.", r.Addr, r.Called.Name)
+	case r.Calling.Name != "":
+		return fmt.Sprintf("%s is %s when it calls (%s). Who calls the address goes without mh: %s.", r.Addr, r.Calling.Name, r.Calling.Binding, r.Called.Why)
+	case len(r.Names) == 0:
+		return fmt.Sprintf("%s leads to no name: publish its reverse record (PTR), have the peer claim its name, or list it in dns.hosts.", r.Addr)
+	}
+	var names []string
+	for _, c := range r.Names {
+		if c.Contains {
+			return fmt.Sprintf("%s is not believed to be %s: %s.", r.Addr, c.Name, r.Calling.Why)
+		}
+		names = append(names, c.Name)
+	}
+	return fmt.Sprintf("%s is an address only: add it to the A or AAAA records of %s.", r.Addr, strings.Join(names, " or "))
+}
