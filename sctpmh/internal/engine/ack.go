@@ -72,11 +72,16 @@ func (a *Assoc) handleSack(now Time, by *path, c wire.Chunk) {
 			a.ackChunk(now, t, a.flight.at(t), false)
 		}
 	}
-	if reported != a.flight.ackedCount && by == a.peer.sackBy {
-		a.reneged(s) // by another path it may be older than the last one
+	a.peer.sacks.note(now, by)
+	less := reported != a.flight.ackedCount
+	late := less && a.overtaken(now, by)
+	if less && !late {
+		a.reneged(s)
 	}
-	a.peer.sackBy = by
 	a.applyAck(now)
+	if late && s.NumGaps() < fewGaps {
+		return // the window that it announces is no more
+	}
 	a.peer.rwnd = max(0, int(s.ARwnd)-a.flight.payload)
 	a.peer.windowProbe = a.peer.windowProbe && a.peer.rwnd == 0
 	if a.peer.rwnd > 0 {
@@ -141,6 +146,30 @@ func (a *Assoc) reneged(s wire.Sack) {
 	if s.NumGaps() < fewGaps {
 		a.unackRange(t, a.flight.next) // a longer report may end where its packet did
 	}
+}
+
+// sackOrder knows whether SACKs come by several paths, so that one may overtake
+// another.
+type sackOrder struct {
+	by     *path // the last one came by it
+	turned Time  // when they last came by another, 0: never
+}
+
+func (o *sackOrder) note(now Time, by *path) {
+	if o.by != nil && by != o.by {
+		o.turned = now
+	}
+	o.by = by
+}
+
+// overtaken reports whether a SACK that says less than is known may have been
+// sent before one that has arrived, and so is no proof of reneging. One that
+// moves the cumulative TSN was not; nor was one that leaves it just below what
+// another reported.
+func (a *Assoc) overtaken(now Time, by *path) bool {
+	o := &a.peer.sacks
+	recent := o.turned != 0 && (by == nil || now.Sub(o.turned) < by.rto.rto)
+	return recent && !a.ack.advanced && a.flight.at(a.flight.first).state != acked
 }
 
 // fewGaps is a number of reports that fits every SACK.

@@ -12,6 +12,11 @@ import (
 // (applyAck), and gaps, which are the rule here, hurry no SACK (mixed). Left is
 // the choice of a path for each packet.
 
+// fewChunks is how many chunks in flight over a path are acknowledged soon
+// enough without being asked for when all paths are in use. Gaps make SACKs long
+// then.
+const fewChunks = 2 * sackEvery
+
 // member reports whether new data may be spread over a path. One that came back
 // has to stay for a while first, and one that loses much would hold up what the
 // others carry.
@@ -79,7 +84,26 @@ func (a *Assoc) spread(now Time, paths []*path) (*path, int) {
 		}
 		sooner += p.rate()
 	}
+	if a.mend(paths) {
+		return a.offer(now, paths[0])
+	}
 	return nil, 0
+}
+
+// mend has the earliest chunk that a slower path still carries sent again over
+// the best one, when the peer's window is full of what came after it: it has to
+// be awaited anyhow, and meanwhile the best path has nothing else to do.
+func (a *Assoc) mend(paths []*path) bool {
+	best := paths[0]
+	if a.flight.lostCount > 0 || a.out.unsent == 0 || a.peer.rwnd >= basePacket || best.flight >= best.cc.cwnd {
+		return false
+	}
+	t := a.flight.first
+	if c := a.flight.at(t); a.flight.len() == 0 || c.state != inFlight || c.path == best || c.xmit > best.loss.ackedXmit {
+		return false
+	}
+	a.markLost(t)
+	return true
 }
 
 // rate is what the window lets out in a second, in octets.
@@ -95,12 +119,24 @@ func (p *path) rate() int { return int(int64(p.cc.cwnd) * int64(time.Second) / i
 //     both ends. Otherwise the window would close for want of what p carries,
 //     and the sooner paths would stand still.
 func (a *Assoc) worthwhile(p, first *path, sooner int) bool {
-	later := (p.rto.srtt - first.rto.srtt) / 2
-	if a.backlog() < octetsIn(later, sooner) {
+	trip := p.trip()
+	if later := (trip - first.trip()) / 2; a.backlog() < octetsIn(later, sooner) {
 		return false
 	}
+	if p.cc.cwnd <= p.cc.ssthresh {
+		trip *= 2 // its queue grows as fast as its window
+	}
 	held := a.out.buffered - a.out.unsent
-	return octetsIn(2*p.rto.srtt, sooner) <= min(a.peer.rwnd+held, a.cfg.SendBuffer)
+	return octetsIn(2*trip, sooner) <= min(a.peer.rwnd+held, a.cfg.SendBuffer)
+}
+
+// trip is how long a packet that leaves now is expected to take there and back.
+// The smoothed round trip follows a queue that grows too slowly.
+func (p *path) trip() time.Duration {
+	if p.flight == 0 {
+		return p.rto.srtt
+	}
+	return max(p.rto.srtt, p.loss.rtt)
 }
 
 // octetsIn is what a rate makes of a time.

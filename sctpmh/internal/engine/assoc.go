@@ -74,7 +74,7 @@ type peerState struct {
 	windowProbe bool     // data in flight may exceed it
 	probe       deadline // then data may exceed it
 	lastSack    Time
-	sackBy      *path // it came by this
+	sacks       sackOrder
 }
 
 // A packet is one that was built ahead of Poll.

@@ -52,7 +52,7 @@ func (a *Assoc) handleData(now Time, p *path, c wire.Chunk) {
 	// A hole is about to be filled, or it is the first DATA of all (section
 	// 5.1): the peer must hear of it now.
 	first := a.rcv.cum.Add(1) == a.peer.tsn
-	a.rx.immediate = a.rx.immediate || first || len(a.rcv.gaps) > 0
+	a.rx.immediate = a.rx.immediate || first || len(a.rcv.gaps) > 0 && !a.sack.mixed
 	a.rcv.receive(d.TSN)
 	if uint16(d.Stream) >= a.peer.inStreams {
 		// Acknowledged, reported, not delivered (section 6.5).

@@ -15,7 +15,6 @@ type sackState struct {
 	repeated bool // duplicates arrived: our SACKs get lost
 	turned   Time // when DATA last came by another path than before
 	mixed    bool // it comes by several at once
-	stay     bool // then SACKs leave by the path of the last one
 }
 
 // mixedFor is how soon after one another DATA has to come by different paths to
@@ -42,9 +41,7 @@ func (a *Assoc) receivedData(now Time, p *path, immediate bool) {
 }
 
 // mix notes by which path DATA came. While it comes by several at once, gaps say
-// nothing of losses, so they hurry no SACK; and SACKs leave by one of the paths,
-// so that a later one does not overtake an earlier one. That is the last one's
-// as long as DATA comes by it too, unless another is much faster.
+// nothing of losses, so they hurry no SACK.
 func (s *sackState) mix(now Time, p *path) {
 	recent := now.Sub(s.turned) < mixedFor
 	if s.from != nil && p != s.from {
@@ -53,9 +50,6 @@ func (s *sackState) mix(now Time, p *path) {
 	} else if !recent {
 		s.mixed = false
 	}
-	q := s.last
-	s.stay = s.mixed && q != nil && q.state == Active && now.Sub(q.heardAt) < mixedFor &&
-		(!p.rto.measured || 2*p.rto.srtt > q.rto.srtt)
 }
 
 // receiveWindow is the room announced to the peer: none when it is less than a
@@ -84,9 +78,6 @@ func (a *Assoc) windowOpened() {
 func (a *Assoc) sackPath() *path {
 	s := &a.sack
 	p := s.from
-	if s.stay && s.last.state == Active {
-		p = s.last
-	}
 	if p == nil || p.state != Active {
 		p = a.paths.current
 	}

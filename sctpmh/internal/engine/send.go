@@ -90,7 +90,7 @@ func (a *Assoc) pollData(now Time, buf []byte) ([]byte, Pair, bool) {
 	if ok && p.flight >= p.cc.cwnd {
 		p.cc.full = a.flight.xmits
 	}
-	if !ok || p.flight >= p.cc.cwnd {
+	if !ok || p.flight >= p.cc.cwnd && (p.loss.count <= fewChunks || !a.cfg.Aggregate) {
 		// The end of a flight: the peer need not wait for more before it
 		// acknowledges (RFC 9260 section 6.2, RFC 7053).
 		b[last+1] |= wire.FlagI

@@ -215,6 +215,17 @@ func (s *sim) withdrawals() {
 	}
 }
 
+// aggregate draws which ends take all paths at once, from a stream of its own
+// too.
+func (s *sim) aggregate() {
+	rng := rand.New(rand.NewPCG(s.seed, 0xa99))
+	for _, n := range []*simNode{s.a, s.b} {
+		if n.ep.cfg.Aggregate = rng.IntN(4) == 0; n.ep.cfg.Aggregate {
+			s.class("aggregate")
+		}
+	}
+}
+
 // act starts the run: a dials, and the plot takes its course.
 func (s *sim) act() {
 	if s.plot != "" {
