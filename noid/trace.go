@@ -34,7 +34,7 @@ type provenance struct {
 // provenance notes where an answer came from that was asked for at some time.
 func (r *Resolver) provenance(m *dns.Msg, up Upstream, asked time.Time) (p provenance) {
 	if up.Addr.IsValid() {
-		p.upstream = up.Addr.String()
+		p.upstream = up.label()
 	}
 	if m != nil {
 		p.rcode = dns.RcodeToString[m.Rcode]

@@ -96,13 +96,9 @@ func NewLogger(c config.Log, w io.Writer) *slog.Logger {
 // named to peers unless the configuration says otherwise.
 func Start(c *config.Common, stderr io.Writer, list bool) (*Host, error) {
 	h := &Host{Log: NewLogger(c.Log, stderr), cfg: c}
-	zones, err := c.Zones()
+	rc, err := NamesConfig(c)
 	if err != nil {
-		return nil, &UsageError{err}
-	}
-	rc := noid.Config{HostsFile: c.DNS.Hosts, Zones: zones, Trust: c.DNS.Trust.Trust, DNSSEC: c.DNS.DNSSEC()}
-	for _, u := range c.DNS.Upstream {
-		rc.Upstreams = append(rc.Upstreams, u.Upstream)
+		return nil, err
 	}
 	names, err := noid.New(rc)
 	if err != nil {
