@@ -198,8 +198,18 @@ func (r *Resolver) usable(asked Name, c capabilities) (list []Capability, err er
 	return list, err
 }
 
-// notAbsent drops the error that a record simply does not exist.
+// notAbsent drops the error that a record simply does not exist. Of several
+// errors each has to say that: who forges a record must not hide that behind the
+// absence of another.
 func notAbsent(err error) error {
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range many.Unwrap() {
+			if notAbsent(e) != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	if errors.Is(err, ErrNoData) || errors.Is(err, ErrNXDomain) {
 		return nil
 	}
