@@ -20,6 +20,7 @@ type Common struct {
 	Transport Transport `toml:"transport"`
 	DNS       DNS       `toml:"dns"`
 	Security  Security  `toml:"security"`
+	Callback  Callback  `toml:"callback"`
 	Limits    Limits    `toml:"limits"`
 	Log       Log       `toml:"log"`
 }
@@ -48,6 +49,12 @@ type DNS struct {
 // Security is the [security] table.
 type Security struct {
 	Mode SecurityMode `toml:"mode"`
+}
+
+// Callback is the [callback] table: which protocols' servers may connect to
+// their clients.
+type Callback struct {
+	FTP bool `toml:"ftp"`
 }
 
 // Limits is the [limits] table.

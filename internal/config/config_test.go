@@ -30,6 +30,8 @@ upstream = ["udp://192.0.2.53:53"]
 trust = "reverse"
 hosts = "hosts"
 private-zones = { "corp.example" = ["10.0.0.0/8", "fd00::/8"] }
+[callback]
+ftp = true
 [limits]
 connect = "5s"
 [log]
@@ -42,7 +44,7 @@ action = "via"
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Name != "laptop.example.net" || len(c.Listen) != 2 || len(c.Transport.Local) != 2 || c.Limits.Connect.D().Seconds() != 5 || c.DNS.Trust.String() != "reverse" {
+	if c.Name != "laptop.example.net" || len(c.Listen) != 2 || len(c.Transport.Local) != 2 || c.Limits.Connect.D().Seconds() != 5 || c.DNS.Trust.String() != "reverse" || !c.Callback.FTP || DefaultSocks().Callback.FTP {
 		t.Errorf("%+v", c)
 	}
 	r := c.Rules[0]
@@ -101,12 +103,15 @@ to = "site-b.example.net:443"
 [[intercept]]
 listen = "0.0.0.0:1234"
 mode = "redirect"
+[[intercept]]
+listen = "0.0.0.0:1235"
+mode = "tproxy"
 `))
 	if err != nil {
 		t.Fatal(err)
 	}
 	a := c.Egress.Allow
-	if c.Transport.UDPPort != 9899 || !a[0].Any || a[0].Ports.First != 443 || !a[1].Network.IsValid() || a[1].Ports.Last != 0 || a[2].Name != "*.example.net" || a[3].Network.Bits() != 128 || len(c.Intercepts) != 1 {
+	if c.Transport.UDPPort != 9899 || !a[0].Any || a[0].Ports.First != 443 || !a[1].Network.IsValid() || a[1].Ports.Last != 0 || a[2].Name != "*.example.net" || a[3].Network.Bits() != 128 || c.Intercepts[0].Mode != InterceptRedirect || c.Intercepts[1].Mode != InterceptTProxy {
 		t.Errorf("%+v", c)
 	}
 	for text, want := range map[string]string{
@@ -117,7 +122,7 @@ mode = "redirect"
 		"[[forward]]\nlisten = \"0.0.0.0:1\"\n":        "forward 1 needs listen and to",
 		"[[service]]\nport = 80\nproxy-protocol = 1\n": "unknown key service.proxy-protocol",
 		"[[intercept]]\nmode = \"redirect\"\n":         "intercept 1 needs listen",
-		"[[intercept]]\nmode = \"tproxy\"\n":           ":2:8: intercept.mode: \"tproxy\": this version knows only",
+		"[[intercept]]\nmode = \"divert\"\n":           ":2:8: intercept.mode: \"divert\": want \"redirect\" or \"tproxy\"",
 	} {
 		if _, err := LoadGateway(file(t, text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %s", text, err, want)

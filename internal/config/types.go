@@ -135,17 +135,24 @@ func (m *SecurityMode) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// InterceptMode is how the packet filter hands connections over: "redirect",
-// which is also meant by "".
+// InterceptMode is how the packet filter hands connections over; "" means
+// "redirect" too.
 type InterceptMode string
+
+// Modes of interception.
+const (
+	InterceptRedirect InterceptMode = "redirect" // their destination is changed to ours
+	InterceptTProxy   InterceptMode = "tproxy"   // it is not, and they come to our socket all the same
+)
 
 // UnmarshalText reads the mode.
 func (m *InterceptMode) UnmarshalText(b []byte) error {
-	if string(b) != "redirect" {
-		return fmt.Errorf("%q: this version knows only \"redirect\"", b)
+	switch InterceptMode(b) {
+	case InterceptRedirect, InterceptTProxy:
+		*m = InterceptMode(b)
+		return nil
 	}
-	*m = InterceptMode(b)
-	return nil
+	return fmt.Errorf("%q: want \"redirect\" or \"tproxy\"", b)
 }
 
 // Backend is what carries associations.

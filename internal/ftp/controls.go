@@ -6,6 +6,9 @@ import (
 	"time"
 )
 
+// Port is where FTP servers await control connections (RFC 959 section 8).
+const Port = 21
+
 // lifetime is how long an announcement holds. A client announces right before
 // the command that has the server connect.
 const lifetime = 60 * time.Second

@@ -13,17 +13,19 @@ import (
 
 	"github.com/sctpmh/mh/internal/config"
 	"github.com/sctpmh/mh/internal/daemon"
+	"github.com/sctpmh/mh/internal/ftp"
 	"github.com/sctpmh/mh/internal/socks5"
 	"github.com/sctpmh/mh/tcpemu"
 )
 
 // proxy is a running mh-socks.
 type proxy struct {
-	cfg     *config.Socks
-	host    *daemon.Host
-	direct  *tcpemu.Dialer // to hosts that speak mh; falls back where asked to
-	via     *tcpemu.Dialer // through the gateway
-	streams daemon.Streams
+	cfg       *config.Socks
+	host      *daemon.Host
+	direct    *tcpemu.Dialer // to hosts that speak mh; falls back where asked to
+	via       *tcpemu.Dialer // through the gateway
+	callbacks *callbacks     // nil: no peer connects to us
+	streams   daemon.Streams
 }
 
 // Run serves until ctx ends, then drains.
@@ -31,9 +33,28 @@ func Run(ctx context.Context, cfg *config.Socks, h *daemon.Host) error {
 	if err := checkListen(cfg); err != nil {
 		return &daemon.UsageError{Err: err}
 	}
-	p := &proxy{cfg: cfg, host: h, streams: daemon.Streams{Log: h.Log}}
+	p, err := newProxy(cfg, h)
+	if err != nil {
+		return err
+	}
+	return p.run(ctx)
+}
+
+func newProxy(cfg *config.Socks, h *daemon.Host) (p *proxy, err error) {
+	p = &proxy{cfg: cfg, host: h, streams: daemon.Streams{Log: h.Log}}
 	p.direct = &tcpemu.Dialer{Endpoint: h.Endpoint, Resolver: h.Names, Name: string(cfg.Name), Logger: h.Log, Fallback: fallback(cfg)}
 	p.via = &tcpemu.Dialer{Endpoint: h.Endpoint, Resolver: h.Names, Name: string(cfg.Name), Via: string(cfg.Via), Logger: h.Log}
+	if cfg.Callback.FTP {
+		if p.callbacks, err = newCallbacks(string(cfg.Name), h.Log); err != nil {
+			return nil, err
+		}
+		p.direct.Listener, p.via.Listener = p.callbacks.listener, p.callbacks.listener
+	}
+	return p, nil
+}
+
+func (p *proxy) run(ctx context.Context) error {
+	cfg := p.cfg
 	s := &socks5.Server{
 		Dial: p.dial, Relay: p.relay, Refused: p.refused,
 		Handshake: cfg.Limits.Handshake.D(), Connect: cfg.Limits.Connect.D(),
@@ -49,10 +70,16 @@ func Run(ctx context.Context, cfg *config.Socks, h *daemon.Host) error {
 	for _, l := range listeners {
 		wg.Go(func() { _ = s.Serve(serveCtx, l) }) // ends when l is closed
 	}
-	h.Ready("listen", cfg.Listen)
+	if p.callbacks != nil {
+		wg.Go(func() { p.acceptCallbacks(ctx) }) // ends with ctx
+	}
+	p.host.Ready("listen", cfg.Listen)
 	<-ctx.Done()
 	for _, l := range listeners {
 		l.Close()
+	}
+	if p.callbacks != nil {
+		p.callbacks.listener.Close()
 	}
 	p.streams.Drain(cfg.Limits.Drain.D())
 	cut()
@@ -61,6 +88,9 @@ func Run(ctx context.Context, cfg *config.Socks, h *daemon.Host) error {
 	defer cancel()
 	p.direct.Close(closeCtx)
 	p.via.Close(closeCtx)
+	if p.callbacks != nil {
+		p.callbacks.listener.Shutdown(closeCtx)
+	}
 	return nil
 }
 
@@ -145,6 +175,11 @@ func (p *proxy) relay(_ context.Context, r socks5.Request, client, target net.Co
 	st := daemon.Stream{Peer: r.Client.String(), Target: r.Target(), Transport: "mh"}
 	if l, ok := target.(*tcpemu.LegacyConn); ok {
 		st.Transport, st.Reason = l.Transport(), l.Reason()
+	}
+	if c, ok := target.(*tcpemu.Conn); ok && p.callbacks != nil && r.Port == ftp.Port {
+		watched, end := p.callbacks.follow(client, c)
+		defer end()
+		target = watched
 	}
 	p.streams.Run(st, client, target)
 }
