@@ -132,11 +132,49 @@ func (s *scene) startNear(more string) *lab.Proc {
 // nearRecord is the capability record of the gateway on the laptop.
 const nearRecord = "_mhsctp." + lab.LaptopName + ". 60 IN SVCB 1 " + lab.LaptopName + ". port=9900 key65280=\"\\001\\001\"\n"
 
+// handOver has the packet filter of a host hand TCP connections from inside to
+// some ports over to port 1234 as they are, and the host take packets to
+// addresses that are not its own (tproxy.rst of Linux).
+func (s *scene) handOver(h *testnet.Host, ports string) {
+	s.t.Helper()
+	s.filter(h, fmt.Sprintf(`table inet mangle {
+  chain prerouting {
+    type filter hook prerouting priority mangle
+    iifname "inside" tcp dport { %s } tproxy to :1234 meta mark set 1 accept
+  }
+}
+`, ports))
+	s.must(h.Do(func() error {
+		lo, err := netlink.LinkByName("lo")
+		if err != nil {
+			return err
+		}
+		for family, everywhere := range map[int]string{netlink.FAMILY_V4: "0.0.0.0/0", netlink.FAMILY_V6: "::/0"} {
+			rule := netlink.NewRule()
+			rule.Family, rule.Mark, rule.Table = family, 1, 100
+			_, all, _ := net.ParseCIDR(everywhere) // it is a prefix
+			route := &netlink.Route{LinkIndex: lo.Attrs().Index, Dst: all, Type: unix.RTN_LOCAL, Scope: unix.RT_SCOPE_HOST, Table: 100}
+			if err := errors.Join(netlink.RuleAdd(rule), netlink.RouteAdd(route)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+}
+
 // A legacy client that has never heard of names connects to an address; the
 // packet filter of its gateway hands the connection over, and it survives a
 // provider. What does not speak mh is reached as before.
 func TestIntercept(t *testing.T) {
-	t.Parallel()
+	for mode, handOver := range map[string]func(s *scene, h *testnet.Host, ports string){"redirect": (*scene).redirect, "tproxy": (*scene).handOver} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			testIntercept(t, mode, handOver)
+		})
+	}
+}
+
+func testIntercept(t *testing.T, mode string, handOver func(s *scene, h *testnet.Host, ports string)) {
 	needs(t, "nft")
 	s := newScene(t, nil)
 	legacy := s.Site.Addrs()[2] // its reverse record leads nowhere
@@ -146,8 +184,8 @@ func TestIntercept(t *testing.T) {
 	pc, err := behind(s.Lab, s.Laptop, "pc")
 	s.must(err)
 	s.must(s.Laptop.Do(func() error { return address("lo", onLoopback+"/32") }))
-	near := s.startNear("[[intercept]]\nlisten = \"[::]:1234\"\nmode = \"redirect\"")
-	s.redirect(s.Laptop, "7, 80")
+	near := s.startNear(fmt.Sprintf("[[intercept]]\nlisten = \"[::]:1234\"\nmode = %q", mode))
+	handOver(s, s.Laptop, "7, 80")
 	want := ""
 	reach := func(addr netip.Addr, port string, mh bool, use func(*net.TCPConn)) {
 		t.Helper()

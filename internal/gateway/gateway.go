@@ -14,17 +14,19 @@ import (
 	"github.com/sctpmh/mh/internal/config"
 	"github.com/sctpmh/mh/internal/daemon"
 	"github.com/sctpmh/mh/internal/egress"
+	"github.com/sctpmh/mh/internal/ftp"
 	"github.com/sctpmh/mh/tcpemu"
 )
 
 // gateway is a running mh-gw.
 type gateway struct {
-	cfg     *config.Gateway
-	host    *daemon.Host
-	policy  egress.Policy
-	dialer  *tcpemu.Dialer // for legacy clients
-	streams daemon.Streams
-	slots   chan struct{} // one for each connection
+	cfg      *config.Gateway
+	host     *daemon.Host
+	policy   egress.Policy
+	dialer   *tcpemu.Dialer // for legacy clients
+	controls ftp.Controls[control]
+	streams  daemon.Streams
+	slots    chan struct{} // one for each connection
 }
 
 // Run serves until ctx ends, then drains.
@@ -126,5 +128,11 @@ func (g *gateway) serve(o *tcpemu.Open) {
 		target.Close()
 		return // the peer has gone meanwhile
 	}
-	g.streams.Run(daemon.Stream{Peer: peer, Target: o.Target.String(), Transport: "mh"}, c, target)
+	var from net.Conn = c
+	if g.cfg.Callback.FTP && o.Target.Port == ftp.Port {
+		watched, end := g.watch(c, bound.AddrPort().Addr().Unmap())
+		defer end()
+		from = watched
+	}
+	g.streams.Run(daemon.Stream{Peer: peer, Target: o.Target.String(), Transport: "mh"}, from, target)
 }

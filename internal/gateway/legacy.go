@@ -16,9 +16,10 @@ import (
 // A door is where legacy clients come in.
 type door struct {
 	net.Listener
-	key    string // its table in the configuration
-	listen config.HostPort
-	serve  func(client net.Conn)
+	key         string // its table in the configuration
+	listen      config.HostPort
+	transparent bool
+	serve       func(client net.Conn)
 }
 
 // open opens the doors of all forwards and intercepts.
@@ -27,14 +28,10 @@ func (g *gateway) open() (doors []*door, err error) {
 		doors = append(doors, &door{key: "forward", listen: f.Listen, serve: func(c net.Conn) { g.forward(c, f) }})
 	}
 	for _, i := range g.cfg.Intercepts {
-		doors = append(doors, &door{key: "intercept", listen: i.Listen, serve: g.intercept})
+		doors = append(doors, &door{key: "intercept", listen: i.Listen, transparent: i.Mode == config.InterceptTProxy, serve: func(c net.Conn) { g.intercept(c, i.Mode) }})
 	}
-	// Where a redirected client was going the kernel does not tell of multipath
-	// TCP.
-	var single net.ListenConfig
-	single.SetMultipathTCP(false)
 	for i, d := range doors {
-		if d.Listener, err = single.Listen(context.Background(), "tcp", string(d.listen)); err != nil {
+		if err = d.open(); err != nil {
 			for _, open := range doors[:i] {
 				open.Close()
 			}
@@ -42,6 +39,18 @@ func (g *gateway) open() (doors []*door, err error) {
 		}
 	}
 	return doors, nil
+}
+
+// open listens. Where a redirected client was going the kernel does not tell of
+// multipath TCP.
+func (d *door) open() (err error) {
+	var single net.ListenConfig
+	single.SetMultipathTCP(false)
+	if d.transparent {
+		single.Control = transparent
+	}
+	d.Listener, err = single.Listen(context.Background(), "tcp", string(d.listen))
+	return err
 }
 
 // acceptLegacy takes the clients of a door until it is closed and they are
