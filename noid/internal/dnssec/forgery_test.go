@@ -62,6 +62,7 @@ func TestAlteredRecords(t *testing.T) {
 		}, noKey},
 		{"denied", absent(dns.RcodeNameError), noProof},
 		{"empty", absent(dns.RcodeSuccess), noProof},
+		{"there, and not there", func(m *dns.Msg) { m.Rcode = dns.RcodeNameError }, broken},
 		{"refused", func(m *dns.Msg) { m.Rcode = dns.RcodeServerFailure }, dns.ExtendedErrorCodeNoReachableAuthority},
 		{"an alias to an unsigned zone", func(m *dns.Msg) {
 			m.Answer = []dns.RR{&dns.CNAME{Hdr: dns.RR_Header{Name: "www.example.net.", Rrtype: dns.TypeCNAME, Class: dns.ClassINET}, Target: "www.open.net."}}

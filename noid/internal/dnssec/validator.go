@@ -86,6 +86,9 @@ func (a *answer) follow(ctx context.Context, name string, qtype uint16) Result {
 	so := secure
 	for range maxLinks {
 		if set := a.answer.find(name, qtype); set != nil {
+			if a.nxdomain {
+				return bogus(dns.ExtendedErrorCodeDNSBogus, "%v is there, and the server says that the name is not", set)
+			}
 			return worse(so, a.positive(ctx, set))
 		}
 		next, r, isAlias := a.alias(ctx, name)
