@@ -21,6 +21,7 @@ type serversTest struct {
 	list []Upstream
 	up   *upstreams
 	wg   sync.WaitGroup // queries
+	ends sync.WaitGroup // servers
 	mu   sync.Mutex
 	net  map[string]func(peer) // by network and address
 	made map[string]int        // connections, by network and address
@@ -30,6 +31,7 @@ type serversTest struct {
 type peer struct {
 	net.Conn
 	stream bool
+	ends   *sync.WaitGroup // what goes on when the server has returned
 }
 
 func (p peer) read() (*dns.Msg, error) {
@@ -84,6 +86,7 @@ func inBubble(t *testing.T, list []string, f func(*serversTest)) {
 		s.wg.Wait()
 		s.up.close()
 		running.Wait()
+		s.ends.Wait()
 	})
 }
 
@@ -97,10 +100,10 @@ func (s *serversTest) dial(_ context.Context, network, addr string) (net.Conn, e
 		return nil, &net.OpError{Op: "dial", Net: network, Err: syscall.ECONNREFUSED}
 	}
 	near, far := net.Pipe()
-	go func() { // ends when near is closed
+	s.ends.Go(func() { // ends when near is closed
 		defer far.Close()
-		serve(peer{far, network == "tcp"})
-	}()
+		serve(peer{far, network == "tcp", &s.ends})
+	})
 	return near, nil
 }
 
@@ -128,10 +131,10 @@ func answering(f func(q *dns.Msg, p peer)) func(peer) {
 // after answers with an address after some time, out of turn.
 func after(d time.Duration, a string) func(peer) {
 	return answering(func(q *dns.Msg, p peer) {
-		go func() { // ends after d
+		p.ends.Go(func() { // ends after d
 			time.Sleep(d) // in the bubble's time
 			_ = p.write(addressed(q, a))
-		}()
+		})
 	})
 }
 
@@ -209,4 +212,11 @@ func (s *serversTest) wantMade(why, where string, n int) {
 	if got := s.made[where]; got != n {
 		s.t.Errorf("%s: %d of %s, want %d", why, got, where, n)
 	}
+}
+
+// kept returns how many streams are kept.
+func (s *serversTest) kept() int {
+	s.up.mu.Lock()
+	defer s.up.mu.Unlock()
+	return len(s.up.streams)
 }

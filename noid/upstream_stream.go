@@ -134,11 +134,11 @@ func (s *stream) read(conn net.Conn) error {
 	return errFlood
 }
 
-// deliver gives an answer to who waits for it.
+// deliver gives an answer to who waits for it. Only that is a reason to wait
+// for more.
 func (s *stream) deliver(b []byte) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.expect()
 	if len(b) < 2 {
 		return false
 	}

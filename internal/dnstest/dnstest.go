@@ -41,7 +41,7 @@ type Fault struct {
 
 // apply changes an answer.
 func (f Fault) apply(m *dns.Msg) {
-	m.AuthenticatedData = f.AD
+	m.AuthenticatedData = m.AuthenticatedData || f.AD
 	if f.Rcode != 0 {
 		m.Answer, m.Rcode = nil, f.Rcode
 	}

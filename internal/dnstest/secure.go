@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"io"
+	"log"
 	"math/big"
 	"net"
 	"net/http"
@@ -68,7 +69,10 @@ func (s *Server) ServeHTTPS(addr string, cert tls.Certificate) (string, error) {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /dns-query", s.serveHTTP)
-	h := &http.Server{Handler: mux, TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}}, ReadHeaderTimeout: 10 * time.Second}
+	h := &http.Server{
+		Handler: mux, TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}}, ReadHeaderTimeout: 10 * time.Second,
+		ErrorLog: log.New(io.Discard, "", 0), // clients that refuse the certificate are the point
+	}
 	s.wg.Go(func() { _ = h.ServeTLS(l, "", "") }) // ends when Close closes it
 	s.stops = append(s.stops, h.Close)
 	return l.Addr().String(), nil
