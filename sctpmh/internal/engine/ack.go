@@ -124,7 +124,7 @@ func (a *Assoc) ackChunk(now Time, t wire.TSN, c *sentChunk, cumulative bool) {
 	k.latest = max(k.latest, c.xmit)
 	p.loss.arrived(now, c, p.rto.minRTT)
 	if c.state == inFlight {
-		p.delivered = true
+		p.delivered = p.delivered || c.xmit > a.hs.early.xmit
 		a.deliveredOn(now, p)
 	}
 	p.cc.ackedXmit(c.xmit)

@@ -22,13 +22,18 @@ import (
 //     is tried, whose association would know nothing of the first: it fails.
 //
 // Invariant: chunks in flight are lost, and on no path, until the association is
-// established.
+// established; from then on each has a path.
 type earlyState struct {
-	streams int  // one more than the highest that a message is for
-	largest int  // octets of the longest message
-	carried int  // chunks that left with the latest COOKIE ECHO
-	exposed bool // some left with one
+	streams int     // one more than the highest that a message is for
+	largest int     // octets of the longest message
+	carried int     // chunks that left with the latest COOKIE ECHO
+	exposed bool    // some left with one
+	xmit    xmitNum // the last transmission of them; COOKIE ECHO is not ECN-capable
 }
+
+// earlyTries is how often a COOKIE ECHO with DATA is sent when there are other
+// pairs: as often as a cookie lives for. Whoever waits can then begin anew.
+const earlyTries = 4
 
 // forgetPeer has the own limits stand for those of a peer that is not known
 // yet.
@@ -96,21 +101,32 @@ func (a *Assoc) appendEarly(b []byte, start int) []byte {
 }
 
 // carryOver puts what left with the COOKIE ECHO in flight over its path, which
-// is confirmed now. Over another one it is sent again.
+// is confirmed now. What did not, or left over a pair that is no path, is sent
+// again at once.
 func (a *Assoc) carryOver(now Time) {
 	h, f := &a.hs, &a.flight
-	p := a.paths.find(h.on)
-	if p == nil || h.early.carried == 0 {
+	if f.len() == 0 {
 		return
 	}
-	p.cc.use(h.sentAt, true, p.rto.rto, p.pmdcs(&a.cfg))
-	for t := f.first; t != f.first.Add(uint32(h.early.carried)); t = t.Add(1) {
-		c := f.at(t)
-		c.retries = uint16(h.tries - 1) // what answers which of them is not known (section 6.3.1 rule C5)
-		a.peer.rwnd = max(0, a.peer.rwnd-int(c.size))
-		f.sent(h.sentAt, t, p)
+	p, carried := a.paths.find(h.on), h.early.carried
+	if p == nil {
+		p, carried = a.paths.current, 0
 	}
-	p.lastSent = h.sentAt
+	if carried > 0 {
+		p.cc.use(h.sentAt, true, p.rto.rto, p.pmdcs(&a.cfg))
+		p.lastSent = h.sentAt
+	}
+	for t := f.first; t != f.next; t = t.Add(1) {
+		c := f.at(t)
+		c.retries = uint16(max(h.tries-1, 0)) // which of them is answered is not known (section 6.3.1 rule C5)
+		a.peer.rwnd -= int(c.size)
+		f.sent(h.sentAt, t, p)
+		if carried--; carried < 0 {
+			a.markLost(t)
+		}
+	}
+	a.peer.rwnd = max(0, a.peer.rwnd)
+	h.early.xmit = f.xmits
 	p.armT3(now, false)
 	p.armProbe(now)
 }

@@ -61,7 +61,7 @@ func TestEarlyDataIsNotSentToASecondAssociation(t *testing.T) {
 		n.drop = func(s *side, on Pair, b []byte) bool {
 			return silent(onPath1)(s, on, b) && !has(b, wire.TypeInit) && !has(b, wire.TypeInitAck)
 		}
-		n.advance(10 * time.Second)
+		n.advance(20 * time.Second)
 		var timeout *TimeoutError
 		if early {
 			if e := n.wantEvent(n.a, EventClosed); !errors.As(e.Err, &timeout) || len(n.b.got) > 0 {

@@ -73,12 +73,12 @@ func (a *Assoc) expireHandshake(now Time) {
 	}
 	h.t1.stop()
 	if a.state == CookieEchoed {
-		impatient := len(h.candidates) > 1 && h.tries >= min(a.cfg.MaxInitRetransmits, cookieTries)
+		others := len(h.candidates) > 1
 		switch {
-		case impatient && !h.early.exposed:
+		case others && !h.early.exposed && h.tries >= min(a.cfg.MaxInitRetransmits, cookieTries):
 			a.restartHandshake(now)
 			return
-		case impatient || h.tries > a.cfg.MaxInitRetransmits:
+		case others && h.early.exposed && h.tries >= earlyTries, h.tries > a.cfg.MaxInitRetransmits:
 			a.fail(now, &TimeoutError{Op: "handshake", Tried: []Pair{h.on}})
 			return
 		}
@@ -90,8 +90,7 @@ func (a *Assoc) expireHandshake(now Time) {
 
 // cookieTries is how often a cookie is echoed over the pair that it belongs
 // to before the other pairs get their chance. Without others it is echoed
-// MaxInitRetransmits times more (section 5.1.6). With data that may have arrived
-// they get none, see earlyState.
+// MaxInitRetransmits times more (section 5.1.6).
 const cookieTries = 2
 
 // restartHandshake goes back to INIT, over the pairs that were not tried yet

@@ -22,6 +22,9 @@ func (a *Assoc) checkFlight() error {
 	for t := f.first; t != f.next; t = t.Add(1) {
 		c := f.at(t)
 		buffered += int(c.size)
+		if c.path == nil && a.Established() {
+			return fmt.Errorf("TSN %d is on no path", t)
+		}
 		switch c.state {
 		case inFlight:
 			payload += int(c.size)

@@ -190,3 +190,19 @@ func TestEarlyDataIsNotForARestartedPeer(t *testing.T) {
 	s.is("CLOSED")
 	s.counts(0, 1, 0)
 }
+
+// A peer may acknowledge what never left with the cookie that it took: it had it by an earlier one, or it lies.
+func TestEarlyDataThatDidNotLeaveIsAcknowledged(t *testing.T) {
+	s := newRFCSetup(t)
+	p := s.dialled("COOKIE-WAIT", 0)
+	s.sendEarly(Message{Data: []byte("question")})
+	s.sendINITACK(p.local, rfcTag, rfcTSN)
+	s.first("COOKIE-ECHO")
+	s.send("4000>5000 tag=%08x ERROR{c0003=00000000}", p.local)
+	s.only("INIT")
+	s.send("4000>5000 tag=%08x INIT-ACK{tag=%08x rwnd=65536 os=10 is=10 tsn=%d p0007=%s}", s.localTag(), rfcNewTag, rfcTSN, strings.Repeat("c0", 1200))
+	s.only("COOKIE-ECHO")
+	s.send("4000>5000 tag=%08x COOKIE-ACK{} SACK{cum=%d rwnd=65536}", s.localTag(), p.ltsn)
+	s.is("ESTABLISHED")
+	s.none()
+}

@@ -49,7 +49,7 @@ func (s *simNode) inspect(now Time, a *Assoc, on Pair, p netsim.Packet) {
 	if slices.Contains(s.silent, on.Remote.Addr()) {
 		s.bother(now, a, on.Remote.Addr(), p.Data)
 	}
-	if has(p.Data, wire.TypeData) && !info.Confirmed {
+	if has(p.Data, wire.TypeData) && !has(p.Data, wire.TypeCookieEcho) && !info.Confirmed {
 		s.fail("DATA over %v, which is not confirmed", on)
 	}
 	limit := info.MTU
@@ -174,8 +174,8 @@ func (s *sim) excuse(complete bool) bool {
 		return false
 	case !s.a.up || !s.b.up:
 		// An INIT is not repeated for ever, least of all to one of several
-		// addresses, and a cookie is for one.
-		return s.fault != "calm" || s.is("NAT that rebinds") || s.is("strangers")
+		// addresses, and a cookie is for one. With data it gets no second chance.
+		return s.is("early messages") || s.fault != "calm" || s.is("NAT that rebinds") || s.is("strangers")
 	case s.hasty():
 		return true // what was left took longer than T5-shutdown-guard
 	}
@@ -233,6 +233,10 @@ func (s *sim) plausible(n *simNode, err error) error {
 	case abort.Code == wire.CauseUserAbort && abort.Reason == "shutdown took too long":
 		if abort.Remote {
 			return nil
+		}
+	case abort.Code == wire.CauseStaleCookie && abort.Remote:
+		if s.is("early messages") && !s.smooth() {
+			return nil // it was echoed more than once
 		}
 	case abort.Code == 0 && abort.Remote:
 		// Out of the blue: the peer's end is over, or it has forgotten.

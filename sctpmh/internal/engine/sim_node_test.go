@@ -31,6 +31,7 @@ type simNode struct {
 	shutdown bool     // shut down when everything is sent and received
 	hasty    bool     // shut down when everything is sent
 	deaf     simSpan  // takes no messages
+	early    bool     // sends before the association is established
 	want     *simNode // the peer
 	got      received
 	up, down bool // established, closed

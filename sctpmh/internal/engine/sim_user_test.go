@@ -77,7 +77,7 @@ func (s *simNode) complete() bool { return s.got.count == s.want.total() }
 
 // userDeadline lowers next to when the user has something to do.
 func (s *simNode) userDeadline(next *deadline) {
-	if s.assoc == nil || !s.up || s.down {
+	if s.assoc == nil || !s.sends() || s.down {
 		return
 	}
 	if s.next < s.total() && s.assoc.SendSpace() > 0 {
@@ -85,6 +85,9 @@ func (s *simNode) userDeadline(next *deadline) {
 	}
 	(&deadline{s.deaf.to, s.deaf.has(s.clock)}).earlier(next)
 }
+
+// sends reports whether the user sends now.
+func (s *simNode) sends() bool { return s.up || s.early && s.assoc.MaySendEarly() }
 
 // user is what runs on top: it sends the plan, checks what arrives, and ends.
 func (s *simNode) user(now Time) {
@@ -106,7 +109,7 @@ func (s *simNode) user(now Time) {
 			s.fail("%w", err)
 		}
 	}
-	for s.up && !s.down && s.next < s.total() && s.plan[s.next].at <= now && a.SendSpace() > 0 {
+	for s.sends() && !s.down && s.next < s.total() && s.plan[s.next].at <= now && a.SendSpace() > 0 {
 		m := s.plan[s.next].msg
 		m.Data = slices.Clone(m.Data)
 		if err := a.Send(now, m); err != nil {
@@ -203,4 +206,15 @@ func sameMessage(got, want Message) error {
 			len(got.Data), got.Stream, len(want.Data), want.Stream)
 	}
 	return nil
+}
+
+// haste draws who sends before the association is established. Its randomness
+// is its own: what seeds meant before it came they mean still.
+func (s *sim) haste() {
+	rng := rand.New(rand.NewPCG(s.seed, 0xea51))
+	for _, n := range []*simNode{s.a, s.b} {
+		if n.early = rng.IntN(2) == 0; n.early {
+			s.class("early messages")
+		}
+	}
 }

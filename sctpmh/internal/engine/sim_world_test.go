@@ -81,6 +81,7 @@ func newSim(seed uint64) *sim {
 	s.whims()
 	s.withdrawals()
 	s.aggregate()
+	s.haste()
 	s.act()
 	return s
 }
