@@ -38,7 +38,7 @@ func (a *Assoc) inUse(p *path) bool {
 func (a *Assoc) dataPath(now Time) (p *path, cost int) {
 	if a.cfg.Aggregate {
 		var room [maxPaths]*path
-		if paths := a.soonest(room[:0]); len(paths) > 1 {
+		if paths := a.soonest(now, room[:0]); len(paths) > 0 {
 			return a.spread(now, paths)
 		}
 	}
@@ -56,10 +56,11 @@ func (a *Assoc) offer(now Time, p *path) (*path, int) {
 	return nil, 0
 }
 
-// soonest appends the members, those with the shortest round trip first.
-func (a *Assoc) soonest(paths []*path) []*path {
+// soonest appends the members that are not overdue, those with the shortest
+// round trip first.
+func (a *Assoc) soonest(now Time, paths []*path) []*path {
 	for _, p := range a.paths.all {
-		if !a.member(p) {
+		if !a.member(p) || a.overdue(now, p) {
 			continue
 		}
 		i := len(paths)
@@ -74,6 +75,7 @@ func (a *Assoc) soonest(paths []*path) []*path {
 // spread returns the first path with room over which a packet is expected to
 // arrive sooner than it would after waiting for those before it.
 func (a *Assoc) spread(now Time, paths []*path) (*path, int) {
+	a.mend(now, paths[0])
 	sooner := 0 // octets a second, of the paths before p
 	for _, p := range paths {
 		if p != paths[0] && !a.worthwhile(p, paths[0], sooner) {
@@ -84,26 +86,30 @@ func (a *Assoc) spread(now Time, paths []*path) (*path, int) {
 		}
 		sooner += p.rate()
 	}
-	if a.mend(paths) {
-		return a.offer(now, paths[0])
-	}
 	return nil, 0
 }
 
-// mend has the earliest chunk that a slower path still carries sent again over
-// the best one, when the peer's window is full of what came after it: it has to
-// be awaited anyhow, and meanwhile the best path has nothing else to do.
-func (a *Assoc) mend(paths []*path) bool {
-	best := paths[0]
-	if a.flight.lostCount > 0 || a.out.unsent == 0 || a.peer.rwnd >= basePacket || best.flight >= best.cc.cwnd {
-		return false
+// mend has what another path still carries sent again over the best one when
+// everything waits for it and the best path could do something about that: the
+// earliest chunk of all while the peer's window is full of what came after it,
+// and what an overdue path carries, but for its last chunk, whose T3-rtx is left
+// to judge the path.
+func (a *Assoc) mend(now Time, best *path) {
+	if a.flight.lostCount > 0 || best.flight >= best.cc.cwnd {
+		return
 	}
-	t := a.flight.first
-	if c := a.flight.at(t); a.flight.len() == 0 || c.state != inFlight || c.path == best || c.xmit > best.loss.ackedXmit {
-		return false
+	full := a.out.unsent > 0 && a.peer.rwnd < basePacket
+	for _, q := range a.paths.all {
+		l := &q.loss
+		if q == best || l.count == 0 || a.flight.at(l.head).xmit > best.loss.ackedXmit {
+			continue
+		}
+		if full && l.head == a.flight.first || l.count > 1 && a.overdue(now, q) {
+			a.markLost(l.head)
+			q.armT3(now, false)
+			return
+		}
 	}
-	a.markLost(t)
-	return true
 }
 
 // rate is what the window lets out in a second, in octets.
@@ -128,6 +134,14 @@ func (a *Assoc) worthwhile(p, first *path, sooner int) bool {
 	}
 	held := a.out.buffered - a.out.unsent
 	return octetsIn(2*trip, sooner) <= min(a.peer.rwnd+held, a.cfg.SendBuffer)
+}
+
+// overdue reports whether a path is silent for longer than its round trip. It
+// may be dead: until it has answered it gets no more, and nobody waits for it.
+func (a *Assoc) overdue(now Time, p *path) bool {
+	l := &p.loss
+	l.silent = l.count > 0 && (l.silent || now.Sub(a.flight.at(l.head).sentAt) > p.trip()*3/2+clockGranularity)
+	return l.silent
 }
 
 // trip is how long a packet that leaves now is expected to take there and back.

@@ -64,6 +64,10 @@ type failoverNet struct {
 }
 
 func newFailoverNet(seed uint64, c netsim.Config, plan []simMessage) *failoverNet {
+	return newUnequalNet(seed, [2]netsim.Config{c, c}, plan)
+}
+
+func newUnequalNet(seed uint64, links [2]netsim.Config, plan []simMessage) *failoverNet {
 	n := &failoverNet{net: netsim.New(seed)}
 	n.a = &simNode{name: "a", ep: NewEndpoint(Time(netsim.Start), Config{Port: 4000, Locals: aLocals}, rand.NewPCG(seed, 1)), plan: plan, got: newReceived()}
 	n.b = &receiver{simNode: simNode{name: "b", ep: NewEndpoint(Time(netsim.Start), Config{Port: 5000, Locals: bLocals, Accept: true}, rand.NewPCG(seed, 2)), got: newReceived()}}
@@ -72,7 +76,7 @@ func newFailoverNet(seed uint64, c netsim.Config, plan []simMessage) *failoverNe
 	n.net.Add(n.b)
 	for i := range n.link {
 		x, y := aLocals[i].Addr(), bLocals[i].Addr()
-		n.link[i] = n.net.Join(fmt.Sprint(i), n.a, []netip.Addr{x}, n.b, []netip.Addr{y}, c, c)
+		n.link[i] = n.net.Join(fmt.Sprint(i), n.a, []netip.Addr{x}, n.b, []netip.Addr{y}, links[i], links[i])
 		n.a.permit = append(n.a.permit, y)
 		n.b.permit = append(n.b.permit, x)
 	}

@@ -28,6 +28,7 @@ type lossState struct {
 	probe     tailProbe
 	expired   Time     // when t3 last did
 	single    bool     // after t3: one packet until data is acknowledged (RFC 9260 section 7.2.3)
+	silent    bool     // overdue, see there, until something is acknowledged
 	rush      bool     // one packet of what was lost may exceed the window (RFC 9260 section 7.2.4 rule 3)
 	reorder   deadline // when the head becomes lost unless it arrives
 }
@@ -39,6 +40,7 @@ const reorderPackets = 3
 
 // arrived notes that a chunk sent over this path was acknowledged.
 func (l *lossState) arrived(now Time, c *sentChunk, minRTT time.Duration) {
+	l.silent = false
 	rtt := now.Sub(c.sentAt)
 	if c.retries > 0 && rtt < minRTT {
 		return // it answers an earlier transmission
