@@ -340,6 +340,8 @@ func (n *hostile) call(how int) {
 	case 11:
 		a.SetCandidates(n.now, remotes[i:i+1])
 	case 12:
+		a.SetAggregate(i == 0)
+	case 12:
 		a.SetWeight(wire.StreamID(i), n.octet())
 	case 13:
 		stream := wire.StreamID(n.octet() & 3)
