@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net"
+	"net/netip"
+	"net/textproto"
 	"os"
 	"path/filepath"
 	"slices"
@@ -102,6 +105,49 @@ func TestActiveFTPWithoutCallbacks(t *testing.T) {
 				t.Errorf("the gateway had connections to %q, want one to %s", targets, own)
 			}
 		})
+	}
+}
+
+// Who announces somebody else's address gets nothing of what the server sends
+// there: it goes there.
+func TestActiveFTPToOthers(t *testing.T) {
+	t.Parallel()
+	needs(t, "nft")
+	f := newFTPSite(t, false, callbacks, callbacks)
+	f.redirect(f.Site, "1024-65535")
+	other, err := f.Net.Host("other")
+	f.must(err)
+	_, err = f.ISP[0].Attach(other)
+	f.must(err)
+	at := netip.AddrPortFrom(other.Addrs()[0], 50000)
+	l, err := other.Listen(at.String())
+	f.must(err)
+	defer l.Close()
+	conn, err := f.DialSocks(ftpName, 21)
+	f.must(err)
+	defer conn.Close()
+	f.must(conn.SetDeadline(time.Now().Add(20 * time.Second)))
+	f.must(l.(*net.TCPListener).SetDeadline(time.Now().Add(20 * time.Second)))
+	control := textproto.NewConn(conn)
+	_, _, err = control.ReadResponse(220)
+	f.must(err)
+	b := at.Addr().As4()
+	for _, step := range []struct {
+		command string
+		want    int
+	}{{"USER anonymous", 230}, {fmt.Sprintf("PORT %d,%d,%d,%d,%d,%d", b[0], b[1], b[2], b[3], at.Port()>>8, at.Port()&255), 200}, {"LIST", 150}} {
+		f.must(control.PrintfLine("%s", step.command))
+		_, _, err = control.ReadResponse(step.want)
+		f.must(err)
+	}
+	data, err := l.Accept()
+	f.must(err)
+	defer data.Close()
+	if list, err := io.ReadAll(data); err != nil || !strings.Contains(string(list), fmt.Sprint(ftpSize)) {
+		t.Errorf("the address that was announced has got %q, %v", list, err)
+	}
+	if refused := f.socks.Lines("callback refused"); len(refused) > 0 {
+		t.Errorf("the laptop was asked: %v", refused)
 	}
 }
 
