@@ -168,39 +168,6 @@ func TestN03Aliases(t *testing.T) {
 	}
 }
 
-// N04: a claim holds when the name's addresses contain the peer's.
-func TestN04Claim(t *testing.T) {
-	w := newWorld(t, Config{})
-	s, err := w.Verify(t.Context(), netip.MustParseAddr("9.0.1.1"), "laptop.example.net")
-	if err != nil || s.Binding != BindingClaim || s.Name != "laptop.example.net." {
-		t.Errorf("%+v, %v", s, err)
-	}
-	s, err = w.Verify(t.Context(), netip.MustParseAddr("9.0.1.9"), "laptop.example.net")
-	if !errors.Is(err, ErrNotContained) || s.Binding != BindingNone || s.Name != "" {
-		t.Errorf("a spoofed claim: %+v, %v", s, err)
-	}
-	// The host that a capability record names is the identity.
-	s, err = w.Verify(t.Context(), netip.MustParseAddr("2a00:b::11"), "www.example.net")
-	if err != nil || s.Name != "h1.example.net." || !s.hostLevel {
-		t.Errorf("%+v, %v", s, err)
-	}
-}
-
-// N05, N06, N07: reverse, then forward.
-func TestN05Reverse(t *testing.T) {
-	w := newWorld(t, Config{Trust: Reverse})
-	s, err := w.Verify(t.Context(), netip.MustParseAddr("9.0.1.1"), "")
-	if err != nil || s.Name != "laptop.example.net." || s.Binding != BindingReverse {
-		t.Errorf("%+v, %v", s, err)
-	}
-	if _, err = w.Verify(t.Context(), netip.MustParseAddr("9.0.0.30"), ""); !errors.Is(err, ErrNoReverse) {
-		t.Errorf("reverse without forward: %v", err)
-	}
-	if s, err = w.Verify(t.Context(), netip.MustParseAddr("9.9.9.9"), ""); !errors.Is(err, ErrNXDomain) || s.Binding != BindingNone {
-		t.Errorf("no reverse: %+v, %v", s, err)
-	}
-}
-
 // N08, N10, N11: answers live as long as their TTL, within bounds.
 func TestN08TTL(t *testing.T) {
 	w := newWorld(t, Config{})
@@ -217,45 +184,6 @@ func TestN08TTL(t *testing.T) {
 	}
 	w.advance(2 * time.Second)
 	want(t, "after the TTL", ips(w.resolve("legacy.example.net").Legacy.Locators), "9.0.0.31")
-}
-
-// N12: the matrix of the permission rule.
-func TestN12PermissionMatrix(t *testing.T) {
-	addr := netip.MustParseAddr
-	a, b, c := addr("9.0.0.1"), addr("9.0.0.2"), addr("9.0.0.3")
-	i1, i2 := addr("10.0.0.1"), addr("10.0.0.2")
-	set := func(host bool, l ...netip.Addr) *Set {
-		s := &Set{Name: "x.", Binding: BindingClaim, hostLevel: host, filters: &filters{}}
-		for _, x := range l {
-			s.Locators = append(s.Locators, Locator{Addr: x})
-		}
-		return s
-	}
-	with := func(s *Set, f func(*Set)) *Set { f(s); return s }
-	for _, test := range []struct {
-		what string
-		set  *Set
-		h    netip.Addr
-		peer PeerView
-		want string
-	}{
-		{"normal", set(false, a, b), a, PeerView{Listed: []netip.Addr{a, b}}, "9.0.0.1 9.0.0.2"},
-		{"the peer says that b is not its own", set(true, a, b), a, PeerView{Listed: []netip.Addr{a}}, "9.0.0.1"},
-		{"silent, host-level", set(true, a, b), a, PeerView{Silent: true}, "9.0.0.1 9.0.0.2"},
-		{"silent, bare addresses", set(false, a, b), a, PeerView{Silent: true}, "9.0.0.1"},
-		{"b is not in the DNS", set(true, a), a, PeerView{Listed: []netip.Addr{a, b}}, "9.0.0.1"},
-		{"h is not in the DNS", set(true, c), a, PeerView{Silent: true}, "9.0.0.1"},
-		{"internal view", set(true, i1, i2), i1, PeerView{Listed: []netip.Addr{i1, i2, a, b}}, "10.0.0.1 10.0.0.2"},
-		{"no binding", with(set(true, a, b), func(s *Set) { s.Binding = BindingNone }), a, PeerView{Silent: true}, "9.0.0.1"},
-		{"mode reverse, binding claim", with(set(true, a, b), func(s *Set) { s.trust = Reverse }), a, PeerView{Silent: true}, "9.0.0.1"},
-		{"mode strict, plain channel", with(set(true, a, b), func(s *Set) { s.trust = Strict }), a, PeerView{Silent: true}, "9.0.0.1"},
-		{"mode strict, validated", with(set(true, a, b), func(s *Set) { s.trust, s.Channel = Strict, ChanAD }), a, PeerView{Silent: true}, "9.0.0.1 9.0.0.2"},
-		{"mode pinned, static", with(set(true, a, b), func(s *Set) { s.trust, s.Binding = Pinned, BindingStatic }), a, PeerView{Silent: true}, "9.0.0.1 9.0.0.2"},
-		{"mode single", with(set(true, a, b), func(s *Set) { s.trust = Single }), a, PeerView{Listed: []netip.Addr{a, b}}, "9.0.0.1"},
-		{"sealed: the peer speaks for itself", set(true, a), a, PeerView{Listed: []netip.Addr{b, addr("127.0.0.1")}, Sealed: true}, "9.0.0.1 9.0.0.2"},
-	} {
-		want(t, test.what, ips(test.set.Permit(test.h, test.peer)), test.want)
-	}
 }
 
 // N14: the static file works without the DNS.
@@ -348,41 +276,6 @@ func TestN23ManyAddresses(t *testing.T) {
 	r := w.resolve("many.example.net")
 	if len(r.Legacy.Locators) != maxLocators || len(r.Legacy.Dropped) == 0 {
 		t.Errorf("%d locators, %d dropped", len(r.Legacy.Locators), len(r.Legacy.Dropped))
-	}
-}
-
-// N24: destination order of RFC 6724 section 10.2, and interleaving.
-func TestN24Order(t *testing.T) {
-	l := func(s ...string) (out []Locator) {
-		for _, x := range s {
-			out = append(out, Locator{Addr: netip.MustParseAddr(x)})
-		}
-		return out
-	}
-	a := func(s ...string) (out []netip.Addr) {
-		for _, x := range s {
-			out = append(out, netip.MustParseAddr(x))
-		}
-		return out
-	}
-	list := func(l []Locator) string {
-		var s []string
-		for _, x := range l {
-			s = append(s, x.Addr.String())
-		}
-		return strings.Join(s, " ")
-	}
-	for _, test := range []struct {
-		dst   []Locator
-		local []netip.Addr
-		want  string
-	}{
-		{l("198.51.100.121", "2001:db8:1::1"), a("2001:db8:1::2", "169.254.13.78"), "2001:db8:1::1 198.51.100.121"},
-		{l("2001:db8:1::1", "198.51.100.121"), a("fe80::1", "198.51.100.117"), "198.51.100.121 2001:db8:1::1"},
-		{l("2002:c633:6401::1", "2001:db8:1::1"), a("2001:db8:1::2", "2002:c633:6401::2"), "2001:db8:1::1 2002:c633:6401::1"},
-		{l("9.1.0.1", "9.1.0.2", "9.2.0.1", "9.2.0.2"), a("9.9.9.9"), "9.1.0.1 9.2.0.1 9.1.0.2 9.2.0.2"},
-	} {
-		want(t, list(test.dst), list(interleave(sorted(test.dst, test.local, nil))), test.want)
 	}
 }
 

@@ -1,40 +1,12 @@
 package noid
 
 import (
-	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/miekg/dns"
-	"pgregory.net/rapid"
 )
-
-// N12, the property: for every unsealed association V lies within {h} and F.
-func TestN12PermittedIsWithinForwardSet(t *testing.T) {
-	addr := rapid.Custom(func(t *rapid.T) netip.Addr {
-		return netip.AddrFrom4([4]byte{9, 0, 0, rapid.Byte().Draw(t, "octet") % 12})
-	})
-	rapid.Check(t, func(t *rapid.T) {
-		s := &Set{
-			Binding: Binding(rapid.IntRange(0, int(BindingStatic)).Draw(t, "binding")), Channel: Channel(rapid.IntRange(0, int(ChanLocal)).Draw(t, "channel")),
-			trust: Trust(rapid.IntRange(0, int(Single)).Draw(t, "trust")), hostLevel: rapid.Bool().Draw(t, "host"),
-		}
-		for _, a := range rapid.SliceOfN(addr, 0, 10).Draw(t, "forward") {
-			s.Locators = append(s.Locators, Locator{Addr: a})
-		}
-		h := addr.Draw(t, "h")
-		v := s.Permit(h, PeerView{Listed: rapid.SliceOfN(addr, 0, 10).Draw(t, "listed"), Silent: rapid.Bool().Draw(t, "silent")})
-		if v[0].Addr != h {
-			t.Fatalf("h is not the first of %v", v)
-		}
-		for _, l := range v[1:] {
-			if !s.Contains(l.Addr) || !s.Contains(h) || s.Binding < BindingClaim {
-				t.Fatalf("%v is permitted by %+v", l.Addr, s)
-			}
-		}
-	})
-}
 
 func FuzzHosts(f *testing.F) {
 	f.Add("gw.example.net udp=9900 ver=1 flags=5 10.0.0.1 10.1.0.1,20,3\nzone private corp.example 10.0.0.0/8\ndeny 1.0.0.0/8\n")

@@ -28,7 +28,7 @@ func newTurns(now time.Time) turns {
 
 // wait returns when it is src's turn. It reports false when the queue is full,
 // or the turn would come after ctx's end.
-func (t *turns) wait(ctx context.Context, src netip.Addr, clock func() time.Time) bool {
+func (t *turns) wait(ctx context.Context, src netip.Addr, clock func() time.Time) (came bool) {
 	now := clock()
 	t.mu.Lock()
 	delay := max(t.all.delay(now, verifyRate, verifyBurst), t.prefix(src, now).delay(now, prefixRate, prefixBurst))
@@ -45,19 +45,21 @@ func (t *turns) wait(ctx context.Context, src netip.Addr, clock func() time.Time
 	}
 	t.waiting++
 	t.mu.Unlock()
-	defer func() {
-		t.mu.Lock()
-		t.waiting--
-		t.mu.Unlock()
-	}()
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return true
+		came = true
 	case <-ctx.Done():
-		return false
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.waiting--
+	if !came { // somebody else's, then
+		t.all.tokens++
+		t.prefix(src, now).tokens++
+	}
+	return came
 }
 
 // prefix returns the bucket of an address's network.
