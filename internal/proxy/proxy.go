@@ -1,5 +1,6 @@
 // Package proxy is mh-socks: it takes SOCKS and HTTP CONNECT requests and
-// reaches their targets over associations, through a gateway, or directly.
+// reaches their targets over associations, through a gateway, or directly. Where
+// it may, it lets the servers of active FTP connect to their clients.
 package proxy
 
 import (

@@ -2,8 +2,9 @@
 // and HTTP CONNECT (RFC 9110 section 9.3.6) on one port, told apart by the first octet.
 //
 // It speaks CONNECT only. BIND and UDP ASSOCIATE get reply 07 (command not
-// supported). No authentication is offered; who may connect is the caller's
-// business (the listening address, the Dial function, the limits).
+// supported); no client of FTP uses BIND for its active mode, see package proxy.
+// No authentication is offered; who may connect is the caller's business (the
+// listening address, the Dial function, the limits).
 //
 // wire.go and http.go parse and build messages and touch no socket; server.go
 // has the sockets, the deadline and the limits. A Server asks its Dial function
