@@ -339,7 +339,7 @@ func (n *hostile) call(how int) {
 		a.AddPath(n.now, Pair{locals[i], netip.AddrPortFrom(remotes[i].Addr(), uint16(n.octet()+1))})
 	case 11:
 		a.SetCandidates(n.now, remotes[i:i+1])
-	case 12:
+	case 14:
 		a.SetAggregate(i == 0)
 	case 12:
 		a.SetWeight(wire.StreamID(i), n.octet())
