@@ -81,3 +81,7 @@ func addrList(addrs []netip.Addr) string {
 func (r *Resolver) Unfit(n Name, a netip.Addr) string {
 	return r.local().filters.reject(a, origin{names: []Name{n}})
 }
+
+// PrivatePrefixes are the networks whose addresses are taken only of names in a
+// private zone.
+func PrivatePrefixes() []netip.Prefix { return slices.Clone(private) }

@@ -10,4 +10,4 @@ import (
 
 func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"mh-socks": main}) }
 
-func TestScripts(t *testing.T) { clitest.Run(t) }
+func TestScripts(t *testing.T) { clitest.Run(t, nil) }

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -20,7 +19,7 @@ func doctorCommand(code *int) *cobra.Command {
 		Short: "say why a second path would not be used, and what to do about it",
 		Args:  daemon.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := doctorConfig(cmd)
+			cfg, err := commandConfig(cmd, doctorFlags)
 			if err != nil {
 				return &daemon.UsageError{Err: err}
 			}
@@ -37,20 +36,17 @@ func doctorCommand(code *int) *cobra.Command {
 			return r.WriteText(cmd.OutOrStdout())
 		},
 	}
-	config.AddFlags(cmd.Flags(), doctorSettings(config.DefaultGateway().Settings()))
+	config.AddFlags(cmd.Flags(), only(config.DefaultGateway().Settings(), doctorFlags))
 	cmd.Flags().BoolVar(&json, "json", false, "print one JSON object")
 	return cmd
 }
 
-// doctorSettings keeps the settings that there is something to examine of.
-func doctorSettings(all []config.Setting) []config.Setting {
-	flags := []string{"local", "udp-port", "backend", "name", "dns", "trust", "hosts"}
-	return slices.DeleteFunc(all, func(s config.Setting) bool { return !slices.Contains(flags, s.Flag) })
-}
+// doctorFlags are the settings that there is something to examine of.
+var doctorFlags = []string{"local", "udp-port", "backend", "name", "dns", "trust", "hosts"}
 
-// doctorConfig is what a daemon would run with: mh-gw's defaults or either
+// commandConfig is what a daemon would run with: mh-gw's defaults or either
 // daemon's file, then the environment and flags.
-func doctorConfig(cmd *cobra.Command) (*config.Common, error) {
+func commandConfig(cmd *cobra.Command, flags []string) (*config.Common, error) {
 	file, err := cmd.Flags().GetString("config")
 	if err != nil {
 		return nil, err
@@ -59,7 +55,7 @@ func doctorConfig(cmd *cobra.Command) (*config.Common, error) {
 	if err != nil {
 		return nil, err
 	}
-	return common, config.Override(cmd.Flags(), doctorSettings(settings))
+	return common, config.Override(cmd.Flags(), only(settings, flags))
 }
 
 // loadEither reads a file of mh-gw's or of mh-socks'.

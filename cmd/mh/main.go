@@ -28,7 +28,7 @@ func command(code *int) *cobra.Command {
 		Args:  daemon.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(demoCommand(code), doctorCommand(code), versionCommand())
+	cmd.AddCommand(demoCommand(code), doctorCommand(code), dnsCommand(code), versionCommand())
 	return cmd
 }
 

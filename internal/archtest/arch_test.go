@@ -65,7 +65,7 @@ var layers = map[string][]string{
 	"interop/vm/talk":           nil,
 	"cmd/mh-socks":              {"internal/config", "internal/daemon", "internal/proxy"},
 	"cmd/mh-gw":                 {"internal/config", "internal/daemon", "internal/gateway"},
-	"cmd/mh":                    {"internal/config", "internal/daemon", "internal/demo", "internal/doctor", "sctpmh"},
+	"cmd/mh":                    {"internal/config", "internal/daemon", "internal/demo", "internal/doctor", "internal/explain", "internal/publish", "noid", "sctpmh"},
 }
 
 // light are the packages that others build on: outside the standard library

@@ -9,11 +9,13 @@ import (
 )
 
 // Run runs the scripts under testdata/script. Beside testscript's own commands
-// they have "exits CODE COMMAND ARGS...", which checks an exit code.
-func Run(t *testing.T) {
+// they have "exits CODE COMMAND ARGS...", which checks an exit code. setup,
+// which may be nil, prepares what each script needs.
+func Run(t *testing.T, setup func(*testscript.Env) error) {
 	testscript.Run(t, testscript.Params{
-		Dir:  "testdata/script",
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+		Dir:   "testdata/script",
+		Setup: setup,
+		Cmds:  map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
 	})
 }
 

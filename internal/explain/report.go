@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -79,16 +80,18 @@ type Name struct {
 	Hosts     []Host     `json:"hosts"`
 	Plain     *Host      `json:"plain_tcp,omitempty"`
 	NoPlain   bool       `json:"plain_tcp_forbidden,omitempty"`
+	DNSSEC    string     `json:"dnssec,omitempty"` // what validation said, where it was tried
 	Error     string     `json:"error,omitempty"`
 }
 
 // OfName makes a report of an explanation. strict is the same name as a
 // resolver in the trust mode "strict" sees it, nil when that is e itself.
 func OfName(e, strict *noid.Explanation) *Name {
+	secure := validation(strict)
 	if strict == nil {
 		strict = e
 	}
-	r := &Name{Name: e.Name.String(), Trust: e.Trust.String(), NoPlain: e.NoPlain, Error: text(e.Err), Questions: questions(e.Questions)}
+	r := &Name{DNSSEC: secure, Name: e.Name.String(), Trust: e.Trust.String(), NoPlain: e.NoPlain, Error: text(e.Err), Questions: questions(e.Questions)}
 	for _, u := range e.Records {
 		r.Records = append(r.Records, Record{line(u.Record), u.Why})
 	}
@@ -105,6 +108,25 @@ func OfName(e, strict *noid.Explanation) *Name {
 	}
 	r.OK, r.Verdict = verdict(e, strict)
 	return r
+}
+
+// validation says what a resolver found that validates.
+func validation(strict *noid.Explanation) string {
+	switch {
+	case strict == nil:
+		return ""
+	case errors.Is(strict.Err, noid.ErrBogus):
+		return "bogus: " + text(strict.Err)
+	case len(strict.Hosts) > 0 && strict.Hosts[0].Channel == noid.ChanValidated:
+		return "validated"
+	case len(strict.Hosts) > 0 && strict.Hosts[0].Channel == noid.ChanAD:
+		return "validated by a server that is believed"
+	case len(strict.Hosts) > 0 && strict.Hosts[0].Channel == noid.ChanLocal:
+		return ""
+	case len(strict.Hosts) == 0 && strict.Err != nil:
+		return "not known: " + text(strict.Err)
+	}
+	return "not validated: a zone on the way is not signed"
 }
 
 func host(s *noid.Set, leads func(netip.Addr) bool) Host {
@@ -154,7 +176,7 @@ func questions(all []noid.Question) (out []Question) {
 		x := Question{
 			Type: q.Type, Name: q.Name, Server: q.Upstream, Rcode: q.Rcode, Cached: q.Cached, Stale: q.Stale,
 			TookMS: float64(q.Took.Round(10*time.Microsecond)) / float64(time.Millisecond),
-			TTL:    int(q.TTL / time.Second), Error: text(q.Err),
+			TTL:    int(q.TTL.Round(time.Second) / time.Second), Error: text(q.Err),
 		}
 		if q.Rcode != "" {
 			x.Channel = q.Channel.String()

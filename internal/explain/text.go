@@ -35,6 +35,9 @@ func (r *Name) WriteText(w io.Writer) error {
 		fmt.Fprintf(&b, "\nplain TCP to %s; channel %s%s\n", r.Plain.Name, r.Plain.Channel, forbidden(r.NoPlain))
 		writeAddresses(&b, r.Plain.Addresses, false)
 	}
+	if r.DNSSEC != "" {
+		fmt.Fprintf(&b, "\nDNSSEC: %s\n", r.DNSSEC)
+	}
 	if r.Error != "" {
 		fmt.Fprintf(&b, "\nnote: %s\n", r.Error)
 	}

@@ -58,8 +58,9 @@ func (p *Plan) Empty() bool {
 // records beside an alias.
 func NewPlan(zone string, have *Present, want *Want) (*Plan, error) {
 	p := &Plan{Zone: zone, Name: want.Name}
-	mine := have.published()
-	name, service := string(want.Name), want.capabilityOwner()
+	mine, service := have.published()
+	service = service || want.Cap != nil
+	name, owner := string(want.Name), want.capabilityOwner()
 	address := func(rr dns.RR) string {
 		switch {
 		case slices.Contains(mine, addrOf(rr)):
@@ -74,19 +75,22 @@ func NewPlan(zone string, have *Present, want *Want) (*Plan, error) {
 	alias := slices.IndexFunc(have.SVCB, func(rr dns.RR) bool { return rr.(*dns.SVCB).Priority == 0 })
 	if alias >= 0 && want.Cap != nil && !want.Replace {
 		// RFC 9460 section 2.4.1: beside an AliasMode record others are ignored.
-		return nil, fmt.Errorf("%s is an alias of %s, beside which no record counts: publish that name, or use --replace", service, have.SVCB[alias].(*dns.SVCB).Target)
+		return nil, fmt.Errorf("%s is an alias of %s, beside which no record counts: publish that name, or use --replace", owner, have.SVCB[alias].(*dns.SVCB).Target)
 	}
-	p.set(rrset{service, dns.TypeSVCB}, have.SVCB, want.service(), want.TTL, func(rr dns.RR) string {
-		switch target := rr.(*dns.SVCB).Target; {
-		case target == "." || strings.EqualFold(target, name):
-			return want.or("says something else of this host")
+	p.set(rrset{owner, dns.TypeSVCB}, have.SVCB, want.service(), want.TTL, func(rr dns.RR) string {
+		target := rr.(*dns.SVCB).Target
+		switch mine := target == "." || strings.EqualFold(target, name); {
+		case mine && want.Cap == nil && service:
+			return want.or("no longer wanted")
+		case mine && service:
+			return "says something else of this host"
 		case want.Replace:
 			return "of another host, replaced"
 		}
 		return ""
 	})
-	p.set(rrset{service, dns.TypeTXT}, have.TXT, want.texts(), want.TTL, func(rr dns.RR) string {
-		if ours(rr) {
+	p.set(rrset{owner, dns.TypeTXT}, have.TXT, want.texts(), want.TTL, func(rr dns.RR) string {
+		if _, _, ok := marker(rr); ok || isCapability(rr) && service {
 			return want.or("out of date")
 		}
 		return ""
@@ -95,13 +99,14 @@ func NewPlan(zone string, have *Present, want *Want) (*Plan, error) {
 	return p, nil
 }
 
-// published are the addresses that were published from here.
-func (h *Present) published() (out []netip.Addr) {
+// published is what was published from here: addresses, and whether there was
+// a capability.
+func (h *Present) published() (addrs []netip.Addr, service bool) {
 	for _, rr := range h.TXT {
-		addrs, _ := published(rr)
-		out = append(out, addrs...)
+		a, s, _ := marker(rr)
+		addrs, service = append(addrs, a...), service || s
 	}
-	return out
+	return addrs, service
 }
 
 // set plans for one set of records. remove says why a record that is not

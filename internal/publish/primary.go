@@ -55,6 +55,37 @@ func FindZone(ctx context.Context, server netip.AddrPort, key *Key, n noid.Name)
 	return nil, fmt.Errorf("%v has no zone that %v is in: name the zone's primary server with --server", server, n)
 }
 
+// Locate finds the primary server of a name's zone by the zone's own records.
+func Locate(ctx context.Context, names *noid.Resolver, key *Key, n noid.Name) (*Primary, error) {
+	z, err := names.ZonePrimary(ctx, n)
+	if err != nil {
+		return nil, fmt.Errorf("look for the server that takes updates: %w: name it with --server", err)
+	}
+	var all []error
+	for _, a := range z.Addrs {
+		p, err := FindZone(ctx, netip.AddrPortFrom(a, dnsPort), key, n)
+		if err == nil {
+			return p, nil
+		}
+		all = append(all, err)
+	}
+	return nil, fmt.Errorf("%s, which the zone %s says is its primary: %w", z.Server, z.Zone, errors.Join(all...))
+}
+
+const dnsPort = 53
+
+// ParseServer reads ADDRESS or ADDRESS:PORT.
+func ParseServer(s string) (netip.AddrPort, error) {
+	if a, err := netip.ParseAddrPort(s); err == nil {
+		return a, nil
+	}
+	a, err := netip.ParseAddr(strings.Trim(s, "[]"))
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("%q: want ADDRESS or ADDRESS:PORT, such as 192.0.2.53 or [2001:db8::53]:53", s)
+	}
+	return netip.AddrPortFrom(a, dnsPort), nil
+}
+
 // Read reads what is at a name.
 func (p *Primary) Read(ctx context.Context, n noid.Name) (*Present, error) {
 	have := &Present{}

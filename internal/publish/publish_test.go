@@ -100,14 +100,14 @@ func TestPublish(t *testing.T) {
 	w.has(host, "A", "300 9.0.0.11")
 	w.has(host, "AAAA", "300 2a00:a::11")
 	w.has(service, "SVCB", svcb)
-	w.has(service, "TXT", `300 "published-by=mh" "9.0.0.11" "2a00:a::11"`)
+	w.has(service, "TXT", `300 "published-by=mh" "svcb" "9.0.0.11" "2a00:a::11"`)
 
 	if plan := w.publish(wanted("2a00:a::11", "9.0.0.11"), 0); !plan.Empty() {
 		t.Errorf("the second run would change %v", plan.Changes)
 	}
 	w.publish(wanted("9.0.0.12", "2a00:a::11"), 1)
 	w.has(host, "A", "300 9.0.0.12")
-	w.has(service, "TXT", `300 "published-by=mh" "9.0.0.12" "2a00:a::11"`)
+	w.has(service, "TXT", `300 "published-by=mh" "svcb" "9.0.0.12" "2a00:a::11"`)
 
 	moving := wanted("9.0.0.12", "2a00:a::11")
 	moving.TTL = MovingTTL
@@ -137,7 +137,7 @@ func TestOthersStay(t *testing.T) {
 	w.publish(wanted("9.0.0.11"), 1)
 	w.has(host, "A", "60 9.0.0.11", "60 9.0.0.98", "60 9.0.0.99")
 	w.has(service, "SVCB", "60 "+strings.TrimPrefix(svcb, "300 "), `60 2 other.example.net. port="9899" key65280="\001\001"`)
-	w.has(service, "TXT", `60 "published-by=mh" "9.0.0.11"`, `60 "somebody else's"`)
+	w.has(service, "TXT", `60 "published-by=mh" "svcb" "9.0.0.11"`, `60 "somebody else's"`)
 	w.publish(wanted("9.0.0.11"), 0)
 
 	w.publish(wanted("9.0.0.12"), 1)
@@ -153,9 +153,28 @@ func TestAddressEnteredByHand(t *testing.T) {
 	w := newWorld(t, foreign)
 	w.publish(Withdrawal(host), 0)
 	w.publish(wanted("9.0.0.99"), 1)
-	w.has(service, "TXT", `60 "published-by=mh" "9.0.0.99"`, `60 "somebody else's"`)
+	w.has(service, "TXT", `60 "published-by=mh" "svcb" "9.0.0.99"`, `60 "somebody else's"`)
 	w.publish(wanted("9.0.0.11"), 1)
 	w.has(host, "A", "60 9.0.0.11", "60 9.0.0.98")
+}
+
+// A capability record that somebody else entered stays where none is wanted
+// from here, and goes where it was published from here.
+func TestAddressesOnly(t *testing.T) {
+	w := newWorld(t, service+` 300 IN SVCB 1 gw.example.net. port=9900 key65280="\001\001"`)
+	only := wanted("9.0.0.11")
+	only.Cap = nil
+	w.publish(only, 1)
+	w.has(service, "SVCB", `300 1 gw.example.net. port="9900" key65280="\001\001"`)
+	w.has(service, "TXT", `300 "published-by=mh" "9.0.0.11"`)
+	w.publish(Withdrawal(host), 1)
+	w.has(service, "SVCB", `300 1 gw.example.net. port="9900" key65280="\001\001"`)
+
+	w.publish(wanted("9.0.0.11"), 1)
+	w.has(service, "SVCB", svcb)
+	w.publish(only, 1)
+	w.has(service, "SVCB")
+	w.has(host, "A", "300 9.0.0.11")
 }
 
 func TestReplace(t *testing.T) {
@@ -165,7 +184,7 @@ func TestReplace(t *testing.T) {
 	w.publish(want, 1)
 	w.has(host, "A", "300 9.0.0.11")
 	w.has(service, "SVCB", svcb)
-	w.has(service, "TXT", `60 "published-by=mh" "9.0.0.11"`, `60 "somebody else's"`) // not about this service
+	w.has(service, "TXT", `60 "published-by=mh" "svcb" "9.0.0.11"`, `60 "somebody else's"`) // not about this service
 	w.publish(want, 0)
 }
 
@@ -176,10 +195,10 @@ func TestOtherPort(t *testing.T) {
 	want.TXT = true
 	w.publish(want, 1)
 	w.has(service, "SVCB", svcb)
-	w.has(service, "TXT", `300 "published-by=mh" "9.0.0.11"`, `300 "v=mh1 udp=9899 sctp=5000 f=1"`)
+	w.has(service, "TXT", `300 "published-by=mh" "svcb" "9.0.0.11"`, `300 "v=mh1 udp=9899 sctp=5000 f=1"`)
 	want.TXT = false
 	w.publish(want, 1)
-	w.has(service, "TXT", `300 "published-by=mh" "9.0.0.11"`)
+	w.has(service, "TXT", `300 "published-by=mh" "svcb" "9.0.0.11"`)
 }
 
 // Nothing can be beside an alias, and the error says of what.

@@ -12,16 +12,12 @@ import (
 // WriteDiff writes what becomes of each record, for people.
 func (p *Plan) WriteDiff(w io.Writer) error {
 	var b strings.Builder
-	width := 0
-	for _, c := range p.Changes {
-		width = max(width, len(line(c.RR)))
-	}
 	for _, c := range p.Changes {
 		why := ""
 		if c.Why != "" {
-			why = "; " + c.Why
+			why = "  ; " + c.Why
 		}
-		fmt.Fprintln(&b, strings.TrimRight(fmt.Sprintf("%c %-*s  %s", c.Fate, width, line(c.RR), why), " "))
+		fmt.Fprintf(&b, "%c %s%s\n", c.Fate, line(c.RR), why)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -48,8 +48,12 @@ func (w *Want) or(why string) string {
 	return why
 }
 
-// markerText begins the record of what was published from here.
-const markerText = "published-by=mh"
+// The record of what was published from here begins with markerText; then come
+// markerService, if that was published, and the addresses.
+const (
+	markerText    = "published-by=mh"
+	markerService = "svcb"
+)
 
 // capabilityOwner is where the capability record of the name is.
 func (w *Want) capabilityOwner() string { return "_mhsctp." + string(w.Name) }
@@ -84,6 +88,9 @@ func (w *Want) texts() (out []dns.RR) {
 	}
 	if len(w.Addrs) > 0 {
 		marker := &dns.TXT{Hdr: hdr, Txt: []string{markerText}}
+		if w.Cap != nil {
+			marker.Txt = append(marker.Txt, markerService)
+		}
 		for _, a := range slices.SortedFunc(slices.Values(w.Addrs), netip.Addr.Compare) {
 			marker.Txt = append(marker.Txt, a.String())
 		}
@@ -97,26 +104,24 @@ func capabilityText(c *noid.Capability) string {
 	return fmt.Sprintf("v=mh1 udp=%d sctp=%d f=%d", c.UDPPort, c.SCTPPort, c.Flags)
 }
 
-// published reads a marker: the addresses that were published from here.
-func published(rr dns.RR) (addrs []netip.Addr, ok bool) {
+// marker returns what a record says was published from here. ok is false when
+// it is no such record.
+func marker(rr dns.RR) (addrs []netip.Addr, service, ok bool) {
 	txt, isText := rr.(*dns.TXT)
 	if !isText || len(txt.Txt) == 0 || txt.Txt[0] != markerText {
-		return nil, false
+		return nil, false, false
 	}
 	for _, s := range txt.Txt[1:] {
 		if a, err := netip.ParseAddr(s); err == nil {
 			addrs = append(addrs, a)
 		}
+		service = service || s == markerService
 	}
-	return addrs, true
+	return addrs, service, true
 }
 
-// ours reports whether a TXT record beside the capability record is one that
-// this package writes.
-func ours(rr dns.RR) bool {
-	if _, ok := published(rr); ok {
-		return true
-	}
+// isCapability reports whether a TXT record is a capability.
+func isCapability(rr dns.RR) bool {
 	txt, ok := rr.(*dns.TXT)
 	return ok && strings.HasPrefix(strings.Join(txt.Txt, ""), "v=mh1 ")
 }

@@ -54,6 +54,9 @@ type Watcher struct {
 	// are looked at every pause.
 	Changed <-chan struct{}
 
+	// TTL is that of a host that stays where it is. Default SettledTTL.
+	TTL uint32
+
 	// Withdraw takes everything back at the end.
 	Withdraw bool
 
@@ -97,7 +100,10 @@ func (w *Watcher) turn(ctx context.Context, h *history, now time.Time) time.Dura
 		return pause
 	}
 	h.see(current, now)
-	addrs, ttl := h.wanted(now), h.settledTTL(now)
+	addrs, ttl := h.wanted(now), cmp.Or(w.TTL, SettledTTL)
+	if h.moving(now) {
+		ttl = min(ttl, MovingTTL)
+	}
 	changed := !slices.Equal(addrs, h.done) || ttl != h.ttl
 	due := changed || now.Sub(h.checked) >= recheck
 	if due && len(addrs) > 0 && !now.Before(h.ready) {
@@ -183,11 +189,9 @@ func (h *history) wanted(now time.Time) (out []netip.Addr) {
 	return sorted(out)
 }
 
-func (h *history) settledTTL(now time.Time) uint32 {
-	if !h.moved.IsZero() && now.Sub(h.moved) < settle {
-		return MovingTTL
-	}
-	return SettledTTL
+// moving reports whether an address has come or gone not long ago.
+func (h *history) moving(now time.Time) bool {
+	return !h.moved.IsZero() && now.Sub(h.moved) < settle
 }
 
 // note remembers how an attempt went.
