@@ -157,8 +157,11 @@ func (r *Resolver) fly(k key, f *flight) {
 // asked get. The caller holds c.mu.
 func (c *cache) store(k key, a answer, now time.Time) answer {
 	e, known := c.entries[k]
-	if !known && len(c.entries) >= maxCache {
-		c.evict(now)
+	if !known {
+		makeRoom(c.entries, maxCache, func(e entry) bool {
+			_, ok := e.stale(now)
+			return !ok && !now.Before(e.expire) && !now.Before(e.retry)
+		})
 	}
 	if !a.failed && !now.Before(a.expire) { // a TTL of 0: for nobody else, not even as an old answer
 		delete(c.entries, k)
@@ -192,21 +195,5 @@ func (c *cache) replaceAliases(k key, a *answer) {
 		if e, ok := c.entries[other]; ok && t != k.qtype && e.answered && e.err == nil && a.err == nil && e.aliased() != a.aliased() {
 			delete(c.entries, other)
 		}
-	}
-}
-
-// evict makes room: what is of no more use goes, or, if there is nothing, some
-// others.
-func (c *cache) evict(now time.Time) {
-	for k, e := range c.entries {
-		if _, ok := e.stale(now); !ok && !now.Before(e.expire) && !now.Before(e.retry) {
-			delete(c.entries, k)
-		}
-	}
-	for k := range c.entries {
-		if len(c.entries) < maxCache*7/8 {
-			return
-		}
-		delete(c.entries, k)
 	}
 }

@@ -28,12 +28,7 @@ func (r *Resolver) Reached(n Name, a netip.Addr, rtt time.Duration) {
 	defer f.mu.Unlock()
 	h := f.hosts[n]
 	if h == nil {
-		for old := range f.hosts {
-			if len(f.hosts) < maxReached {
-				break
-			}
-			delete(f.hosts, old)
-		}
+		makeRoom(f.hosts, maxReached, func(map[netip.Addr]time.Duration) bool { return false })
 		h = make(map[netip.Addr]time.Duration)
 		f.hosts[n] = h
 	}

@@ -46,21 +46,11 @@ func (f *referrals) seen(s *Set, now time.Time) {
 	defer f.mu.Unlock()
 	for _, l := range s.Locators {
 		e, ok := f.known[l.Addr]
-		if !ok && len(f.known) >= maxReferrals {
-			f.evict(now)
+		if !ok {
+			makeRoom(f.known, maxReferrals, func(e referral) bool { return !now.Before(e.forget) })
 		}
 		e.forget = now.Add(referralTTL)
 		f.known[l.Addr] = e
-	}
-}
-
-// evict makes room: what is to be forgotten goes, or, if nothing is, some
-// others.
-func (f *referrals) evict(now time.Time) {
-	for a, e := range f.known {
-		if !now.Before(e.forget) || len(f.known) >= maxReferrals {
-			delete(f.known, a)
-		}
 	}
 }
 

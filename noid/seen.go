@@ -1,7 +1,6 @@
 package noid
 
 import (
-	"maps"
 	"sync"
 	"time"
 )
@@ -21,14 +20,8 @@ func newSeen() seen { return seen{names: make(map[Name]time.Time)} }
 func (s *seen) add(n Name, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, known := s.names[n]; !known && len(s.names) >= maxSeen {
-		maps.DeleteFunc(s.names, func(_ Name, until time.Time) bool { return !now.Before(until) })
-		for old := range s.names { // none has expired: some other goes
-			if len(s.names) < maxSeen {
-				break
-			}
-			delete(s.names, old)
-		}
+	if _, known := s.names[n]; !known {
+		makeRoom(s.names, maxSeen, func(until time.Time) bool { return !now.Before(until) })
 	}
 	s.names[n] = now.Add(seenTTL)
 }
