@@ -168,7 +168,7 @@ func (o *sackOrder) note(now Time, by *path) {
 // another reported.
 func (a *Assoc) overtaken(now Time, by *path) bool {
 	o := &a.peer.sacks
-	recent := o.turned != 0 && (by == nil || now.Sub(o.turned) < by.rto.rto)
+	recent := o.turned != 0 && (by == nil || now.Sub(o.turned) < 2*by.rto.srtt+minVariance)
 	return recent && !a.ack.advanced && a.flight.at(a.flight.first).state != acked
 }
 

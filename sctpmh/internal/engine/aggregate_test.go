@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/sctpmh/mh/internal/netsim"
+	"github.com/sctpmh/mh/sctpmh/internal/wire"
 )
 
 const mbit = 1_000_000 / 8 // octets a second
@@ -37,7 +38,7 @@ func bulkNet(seed uint64, aggregate bool, links [2]netsim.Config) *failoverNet {
 // bulkRate is what arrives in a second, in order, from two seconds on.
 func bulkRate(t testing.TB, aggregate bool, links [2]netsim.Config) (rate float64) {
 	t.Helper()
-	const from, to = 2 * time.Second, 4 * time.Second
+	const from, to = 2 * time.Second, 3500 * time.Millisecond
 	n := bulkNet(1, aggregate, links)
 	before := 0
 	n.net.At(netsim.Start.Add(from), func() { before = n.b.octets })
@@ -66,6 +67,7 @@ func TestAggregateRates(t *testing.T) {
 		{"100+1 Mbit/s, 10 and 300 ms", [2]netsim.Config{line(100*mbit, 10*time.Millisecond), line(mbit, 300*time.Millisecond)}, 0.95},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			alone, both := bulkRate(t, false, c.links), bulkRate(t, true, c.links)
 			t.Logf("%.3f times", both/alone)
 			if both < c.least*alone {
@@ -101,4 +103,115 @@ func TestAggregateFailover(t *testing.T) {
 			}
 		}
 	}
+}
+
+// aggregatePair is two ends over two paths of 10 ms each way, path 2 with some
+// more, where a takes both at once.
+func aggregatePair(t *testing.T, more time.Duration) *pair {
+	n := pfPair(t, 2, Config{})
+	n.a.assoc.SetAggregate(true)
+	n.late = func(_ *side, on Pair, _ []byte) time.Duration {
+		if pfNet(on) == 2 {
+			return more
+		}
+		return 0
+	}
+	n.b.assoc.cfg.HeartbeatInterval, n.a.assoc.cfg.HeartbeatInterval = time.Hour, time.Hour
+	n.advance(100 * time.Millisecond)
+	n.b.got = nil
+	return n
+}
+
+// Every path in use says so, and carries data; what arrives out of order over
+// them is neither sent again nor acknowledged packet by packet.
+func TestAggregateTakesAllPaths(t *testing.T) {
+	n := aggregatePair(t, 3*time.Millisecond)
+	before := n.b.assoc.Stats().SacksSent
+	for range 40 {
+		n.send(n.a, 1, 20, 1000)
+		n.advance(5 * time.Millisecond)
+	}
+	n.advance(time.Second)
+	var sent [3]int
+	for i := 1; i <= 2; i++ {
+		if p := pfInfo(n, i); !p.InUse {
+			t.Errorf("not in use: %s", pfText(p))
+		}
+		sent[i] = len(pfSent(n, i, wire.TypeData, 0))
+	}
+	if sent[1] < 100 || sent[2] < 100 {
+		t.Errorf("%d packets over path 1 and %d over path 2", sent[1], sent[2])
+	}
+	s := n.a.assoc.Stats()
+	if s.Retransmits > 0 || s.Timeouts > 0 {
+		t.Errorf("%d chunks sent again, %d timeouts, but nothing was lost", s.Retransmits, s.Timeouts)
+	}
+	if sacks := n.b.assoc.Stats().SacksSent - before; sacks > 500 {
+		t.Errorf("%d SACKs for 800 packets", sacks)
+	}
+	if len(n.b.got) != 800 {
+		t.Errorf("%d of 800 messages", len(n.b.got))
+	}
+}
+
+// A few messages do not take the slow path when the fast one has them there
+// sooner, and a path in doubt gets none.
+func TestAggregateLeavesPathsOut(t *testing.T) {
+	n := aggregatePair(t, 100*time.Millisecond)
+	for range 30 { // until its round trip is known
+		n.a.assoc.probeNow(n.now, n.a.assoc.paths.find(pfOn(2)))
+		n.advance(500 * time.Millisecond)
+	}
+	from := n.now
+	n.send(n.a, 1, 12, 1000)
+	n.advance(time.Second)
+	if at := pfSent(n, 2, wire.TypeData, from); len(at) > 0 {
+		t.Errorf("%d of 12 packets take the path that is 200 ms longer", len(at))
+	}
+
+	n = aggregatePair(t, 0)
+	n.a.assoc.LocalFailed(n.now, pfOn(2).Local.Addr())
+	pfCut(n, 2)
+	from = n.now
+	n.send(n.a, 1, 100, 1000)
+	n.advance(time.Second)
+	if at := pfSent(n, 2, wire.TypeData, from); len(at) > 0 || pfInfo(n, 2).InUse {
+		t.Errorf("%d packets take a path in doubt: %s", len(at), pfText(pfInfo(n, 2)))
+	}
+}
+
+// A SACK that another one overtook says less than is known. That is no reneging,
+// and its window is no more. One that moves the cumulative TSN is never taken for
+// that, nor one long after SACKs came by another path.
+func TestOvertakenSack(t *testing.T) {
+	n := aggregatePair(t, 0)
+	a := n.a.assoc
+	n.drop = func(*side, Pair, []byte) bool { return true }
+	n.send(n.a, 1, 6, 1000)
+	first := a.flight.first
+	sack := func(why string, net, cum, gapEnd, wantAcked int) {
+		t.Helper()
+		var gaps []wire.Gap
+		if gapEnd > 0 {
+			gaps = []wire.Gap{{Start: 2, End: uint16(gapEnd)}}
+		}
+		b := wire.AppendHeader(nil, wire.Header{SrcPort: 5000, DstPort: 4000, Tag: a.tag})
+		b = wire.AppendSack(b, first.Add(uint32(cum)-1), 100_000, gaps, nil)
+		wire.SetChecksum(b)
+		a.Handle(n.now, pfOn(net), b)
+		if a.flight.ackedCount != wantAcked {
+			t.Errorf("%s: %d chunks are known to have arrived, want %d", why, a.flight.ackedCount, wantAcked)
+		}
+		n.step()
+	}
+	sack("the first", 1, 0, 4, 3)
+	a.peer.rwnd = 50_000
+	sack("an earlier one over the other path", 2, 0, 2, 3)
+	if a.peer.rwnd != 50_000 {
+		t.Errorf("the window of an overtaken SACK is taken for the peer's: %d octets are left", a.peer.rwnd)
+	}
+	sack("a second one", 2, 0, 3, 3)
+	n.advance(time.Second)
+	sack("long after", 2, 0, 3, 2)
+	sack("over the first path", 1, 1, 0, 0)
 }

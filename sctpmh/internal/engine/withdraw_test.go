@@ -70,6 +70,20 @@ func TestWithdrawnAddressIsLeft(t *testing.T) {
 	n.wantMessages(n.a, time.Second, 1, 100)
 }
 
+// A path that the user prefers is preferred no longer.
+func TestWithdrawnPrimaryIsLeft(t *testing.T) {
+	n := pfPair(t, 2, Config{})
+	n.a.assoc.SetPrimary(n.now, pfOn(1))
+	setCandidates(n, 2)
+	if p := pfInfo(n, 2); !p.InUse {
+		t.Errorf("%v", pfBelief(n.a.assoc))
+	}
+	n.advance(time.Second)
+	if n.a.assoc.SetPrimary(n.now, pfOn(1)); !pfInfo(n, 2).InUse {
+		t.Errorf("after it was preferred again: %v", pfBelief(n.a.assoc))
+	}
+}
+
 // Data that the peer sends over a withdrawn path is still taken; the path stays
 // as long as it comes.
 func TestWithdrawnPathStaysWhileThePeerUsesIt(t *testing.T) {
@@ -141,6 +155,11 @@ func TestAddressComesBack(t *testing.T) {
 	}
 	n.advance(time.Minute)
 	wantNets(t, n, "a minute after it was permitted again", 1, 2)
+	for _, e := range n.a.events {
+		if e.Kind == EventPath && e.State == Unconfirmed {
+			t.Errorf("%v was forgotten though it is permitted", e.Pair)
+		}
+	}
 
 	setCandidates(n, 1)
 	n.advance(2 * twoHeartbeats)
