@@ -85,9 +85,11 @@ func (c *Conn) handleFrame(f *frame) error {
 		return c.handleFin(f.offset)
 	case typeUrg:
 		return c.handleUrg(f.offset, f.octet)
+	case typeReturn:
+		return c.handleReturn(f.offset)
 	case typeCredit:
 		if f.epoch == c.epoch {
-			c.handleCredit(f.offset)
+			c.handleCredit(f.offset, f.returns)
 		}
 		return nil
 	}
@@ -121,7 +123,7 @@ func (c *Conn) answer(f *frame, refused error) error {
 		c.handleReset(refused, f.code)
 		return nil
 	}
-	c.handleCredit(f.credit)
+	c.handleCredit(f.credit, 0)
 	return nil
 }
 

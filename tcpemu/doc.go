@@ -34,15 +34,16 @@
 //	18 OPEN_FAIL  stream  epoch code [text]
 //	19 FIN        stream  offset
 //	20 RESET      stream  epoch code
-//	21 CREDIT     stream  epoch offset
+//	21 CREDIT     stream  epoch offset [returns]
 //	22 URG        stream  offset octet
+//	23 RETURN     stream  offset
 //
 // HELLO is the first message each way. OPEN begins a connection and OPEN_OK
 // accepts it; octets may follow OPEN at once, within a small credit. CREDIT is
-// what the other side may send up to, and only grows. A stream number is used
-// again once both directions have ended, each by FIN, RESET or OPEN_FAIL. After
-// GOAWAY neither side opens connections; when the last one has ended, the
-// association does.
+// what the other side may send up to; RETURN gives up what an idle sender does
+// not use of it. A stream number is used again once both directions have ended,
+// each by FIN, RESET or OPEN_FAIL. After GOAWAY neither side opens connections;
+// when the last one has ended, the association does.
 //
 // # Sharing
 //

@@ -38,6 +38,7 @@ const (
 	typeReset    frameType = 20
 	typeCredit   frameType = 21
 	typeUrg      frameType = 22
+	typeReturn   frameType = 23
 )
 
 // tlv is the type of a TLV.
@@ -60,6 +61,7 @@ const (
 	tlvOpaque
 	tlvFlags
 	tlvOctet
+	tlvReturns
 	tlvEnd
 )
 
@@ -82,7 +84,8 @@ type frame struct {
 	offset  uint64
 	opaque  uint64
 	flags   helloFlags
-	octet   uint8 // an urgent one
+	octet   uint8  // an urgent one
+	returns uint32 // how many RETURNs of the use were received
 }
 
 // helloFlags say what a side does on an association.
@@ -91,6 +94,7 @@ type helloFlags uint8
 const (
 	helloDialled helloFlags = 1 << iota // it dialled
 	helloAccepts                        // it takes connections that the other side opens
+	helloReturns                        // it takes RETURN
 )
 
 // A Target is where a connection is to go: a port of the peer itself, or a
@@ -125,8 +129,9 @@ var layout = map[frameType]struct{ required, optional []tlv }{
 	typeOpenFail: {[]tlv{tlvEpoch, tlvCode}, []tlv{tlvText}},
 	typeFin:      {[]tlv{tlvOffset}, nil},
 	typeReset:    {[]tlv{tlvEpoch, tlvCode}, nil},
-	typeCredit:   {[]tlv{tlvEpoch, tlvOffset}, nil},
+	typeCredit:   {[]tlv{tlvEpoch, tlvOffset}, []tlv{tlvReturns}},
 	typeUrg:      {[]tlv{tlvOffset, tlvOctet}, nil},
+	typeReturn:   {[]tlv{tlvOffset}, nil},
 }
 
 var errMalformed = errors.New("malformed control message")
@@ -187,6 +192,10 @@ func (f *frame) appendTLV(b []byte, t tlv) []byte {
 		b = append(b, byte(f.flags))
 	case tlvOctet:
 		b = append(b, f.octet)
+	case tlvReturns:
+		if f.returns > 0 {
+			b = binary.BigEndian.AppendUint32(b, f.returns)
+		}
 	}
 	n := len(b) - start - 3
 	if n == 0 {
@@ -269,10 +278,7 @@ func (f *frame) parseTLV(t tlv, v []byte) (ok bool) {
 		f.seen = netip.AddrPortFrom(a, binary.BigEndian.Uint16(v[len(v)-2:]))
 		return ok
 	case tlvEpoch:
-		if len(v) == 4 {
-			f.epoch = binary.BigEndian.Uint32(v)
-		}
-		return len(v) == 4
+		return number32(&f.epoch, v)
 	case tlvHops:
 		return octet(&f.hops, v)
 	case tlvTarget:
@@ -295,6 +301,8 @@ func (f *frame) parseTLV(t tlv, v []byte) (ok bool) {
 		return octet((*uint8)(&f.flags), v)
 	case tlvOctet:
 		return octet(&f.octet, v)
+	case tlvReturns:
+		return number32(&f.returns, v)
 	}
 	return true
 }
@@ -354,6 +362,13 @@ func number16(p *uint16, v []byte) bool {
 		*p = binary.BigEndian.Uint16(v)
 	}
 	return len(v) == 2
+}
+
+func number32(p *uint32, v []byte) bool {
+	if len(v) == 4 {
+		*p = binary.BigEndian.Uint32(v)
+	}
+	return len(v) == 4
 }
 
 func number64(p *uint64, v []byte) bool {

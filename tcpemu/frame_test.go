@@ -29,6 +29,8 @@ var examples = []struct {
 	{frame{typ: typeFin, offset: 10}, "13 0d0008 000000000000000a"},
 	{frame{typ: typeReset, epoch: 5, code: CodeRefused}, "14 070004 00000005 0b0001 60"},
 	{frame{typ: typeCredit, epoch: 5, offset: 11}, "15 070004 00000005 0d0008 000000000000000b"},
+	{frame{typ: typeCredit, epoch: 5, offset: 11, returns: 2}, "15 070004 00000005 0d0008 000000000000000b 110004 00000002"},
+	{frame{typ: typeReturn, offset: 11}, "17 0d0008 000000000000000b"},
 	{frame{typ: typeUrg, offset: 11, octet: 0xf2}, "16 0d0008 000000000000000b 100001 f2"},
 }
 

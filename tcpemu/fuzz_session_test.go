@@ -84,6 +84,8 @@ var attacks = [][]byte{
 	{1, moveDial, useKeep, 0, moveReset, 96, 0, 96}, // RESET in the place of an answer
 	slices.Concat([]byte{0}, openFor(useKeep), []byte{moveBits, 0, 255, moveUrgent, 0, 0, moveBits, 0, 9, moveFill, 0, 1, moveBits, 0, 2}),
 	{3, moveHello, 1, 0, moveHello, 0, 0},
+	slices.Concat([]byte{32}, openFor(useBulk), []byte{moveTime, 12, moveCredit, 0, 90, 0, 0, 0, 0, moveTime, 12}, openFor(useDiscard), []byte{moveReturn, 0, 200, 0, moveFill, 0, 3, moveReturn, 0, 0, 0, moveFill, 0, 3, moveReturn, 0, 0, 6}),
+	slices.Concat([]byte{48}, openFor(useKeep), []byte{moveFill, 0, 3, moveReturn, 0, 0, 0, moveUser, 0, 1, moveFill, 0, 3, moveReturn, 0, 9, 0, moveData, 0, 200, moveFin, 0, 0}),
 	{0, moveBent, 0, 1, 2, 0, 0},
 	{0, moveBent, 5, 0, 7, 0, 0, moveRaw, 0, 3, 4, 1, 2, 3, 4},
 }
@@ -115,6 +117,7 @@ const (
 	moveNotListen        // nothing is read for some moves
 	moveUrgent           // an urgent octet
 	moveBits             // many messages of one octet
+	moveReturn           // credit is given up
 	moves
 )
 
@@ -126,6 +129,8 @@ type use struct {
 	credit uint64 // that they gave
 	got    uint64 // octets from them
 	gave   uint64 // credit to them
+
+	returned, returns uint32 // RETURNs to them and from them
 }
 
 // An attack plays a script against a session. It knows what a well-behaved peer
@@ -158,7 +163,8 @@ const victimPort = 7
 
 // newAttack starts a session and says HELLO. The script's first octet: 1 they
 // dialled, 2 we did not, 4 our nonce is the smaller one, 8 HELLO and the victim
-// wait until the first moves were made, 16 they have little memory.
+// wait until the first moves were made, 16 they have little memory, 32 we take
+// RETURN.
 func newAttack(t *testing.T, b []byte) *attack {
 	x := &attack{t: t, script: script{b}, uses: make(map[uint16]*use), out: make(chan sctpmh.Message, 64)}
 	x.a = newFake(x.out)
@@ -178,6 +184,9 @@ func newAttack(t *testing.T, b []byte) *attack {
 	hello := frame{typ: typeHello, version: protocolVersion, nonce: nonce, streams: 64, credit: 20_000}
 	if peerDialled {
 		hello.flags = helloDialled
+	}
+	if begin&32 != 0 {
+		hello.flags |= helloReturns
 	}
 	if begin&8 != 0 { // what overtakes HELLO
 		for range x.script.below(8) {
@@ -270,7 +279,7 @@ func (x *attack) step() {
 		sid := x.stream()
 		u := x.of(sid)
 		more := uint64(b.next()) << 12
-		x.ctrl(sid, &frame{typ: typeCredit, epoch: u.epoch + uint32(x.off()), offset: u.gave + more - uint64(b.next()&1)})
+		x.ctrl(sid, &frame{typ: typeCredit, epoch: u.epoch + uint32(x.off()), offset: u.gave + more - uint64(b.next()&1), returns: u.returns + uint32(x.off())})
 	case moveOK:
 		sid := x.theirs(b.next())
 		x.ctrl(sid, &frame{typ: typeOpenOK, epoch: x.of(sid).epoch + uint32(x.off()), credit: 100_000, seen: netip.MustParseAddrPort("192.0.2.9:99")})
@@ -311,6 +320,10 @@ func (x *attack) step() {
 		for range b.next() {
 			x.data(sid, 1)
 		}
+	case moveReturn:
+		sid := x.stream()
+		u := x.of(sid)
+		x.ctrl(sid, &frame{typ: typeReturn, offset: u.sent + uint64(b.next())<<6 + uint64(x.off())})
 	case moveUrgent:
 		sid := x.stream()
 		x.ctrl(sid, &frame{typ: typeUrg, offset: x.of(sid).sent + uint64(x.off()), octet: '!'})
@@ -358,7 +371,10 @@ func (x *attack) note(m sctpmh.Message) {
 		x.uses[m.Stream] = &use{epoch: f.epoch, gave: f.credit, credit: x.early}
 	case f.typ == typeUrg:
 		u.sent++
-	case f.typ == typeCredit && f.epoch == u.epoch, f.typ == typeOpenOK && f.epoch == u.epoch:
+	case f.typ == typeReturn:
+		u.credit = f.offset // or it is a breach
+		u.returned++
+	case f.typ == typeCredit && f.epoch == u.epoch && f.returns == u.returns, f.typ == typeOpenOK && f.epoch == u.epoch:
 		u.gave = max(u.gave, f.credit, f.offset)
 	}
 }
@@ -397,9 +413,15 @@ func (x *attack) learn(m sctpmh.Message) {
 	case typeOpen:
 		x.uses[m.Stream] = &use{epoch: f.epoch, credit: f.credit, gave: 20_000}
 	case typeOpenOK, typeCredit:
-		if f.epoch == u.epoch {
+		if f.epoch == u.epoch && f.returns == u.returned {
 			u.credit = max(u.credit, f.credit, f.offset)
 		}
+	case typeReturn:
+		if f.offset < u.got || f.offset > u.gave {
+			x.t.Errorf("stream %d: they return credit of %d octets to %d, having sent %d", m.Stream, u.gave, f.offset, u.got)
+		}
+		u.gave = f.offset
+		u.returns++
 	case typePing:
 		x.ping, x.opaque = m, f.opaque
 	case typeUrg:
@@ -430,7 +452,7 @@ func (x *attack) wantAnswer() {
 		return
 	}
 	x.wantCredit()
-	x.ctrl(x.victim, &frame{typ: typeCredit, epoch: v.epoch, offset: v.got + 1000})
+	x.ctrl(x.victim, &frame{typ: typeCredit, epoch: v.epoch, offset: v.got + 1000, returns: v.returns})
 	want := v.got + 1
 	x.data(x.victim, 1)
 	for range 100 { // it may wait a moment

@@ -251,6 +251,7 @@ func (o *Open) Accept(bound netip.AddrPort) (*Conn, error) {
 		c.mu.Lock()
 		if err = c.send.err; err == nil {
 			c.accepted = true
+			c.watchCredit()
 			close(c.answered)
 		}
 		c.mu.Unlock()

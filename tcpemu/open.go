@@ -246,6 +246,7 @@ func (s *session) handleHello(sid uint16, f *frame) error {
 		c.fail(errMoved)
 	}
 	close(s.greeted)
+	s.lookLater() // an answer may have come before
 	if s.cfg.onHello != nil {
 		s.cfg.onHello(s, *f)
 	}

@@ -138,7 +138,7 @@ func accepting(accepted chan<- *Conn) func(*Open) error {
 func TestOpenDoesNotWaitForHello(t *testing.T) {
 	d := newDialogue(t, sessionConfig{dialled: true})
 	end := d.open("question")
-	if f := d.want(0, typeHello); f.flags != helloDialled {
+	if f := d.want(0, typeHello); f.flags != helloDialled|helloReturns {
 		t.Errorf("HELLO says %#x, want that it dialled and takes no connections", f.flags)
 	}
 	open := d.want(1, typeOpen)

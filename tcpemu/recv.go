@@ -18,6 +18,8 @@ type recvHalf struct {
 	received uint64   // octets so far
 	read     uint64   // octets taken by the user
 	limit    uint64   // credit given to the peer
+	returns  uint32   // how often it has given some back
+	lean     bool     // it has, and has not sent much since
 	told     bool     // a CREDIT is queued
 	ended    bool     // FIN or RESET has come
 	shut     bool     // the user has called CloseRead
@@ -34,13 +36,16 @@ func (c *Conn) receive(b []byte, urgent bool) error {
 	r := &c.recv
 	r.received += uint64(len(b))
 	late, beyond := r.ended, r.received > r.limit
-	refused := c.refuses()
+	refused, tell := c.refuses(), false
 	if !late && !beyond && !refused {
 		r.add(b, urgent)
 		c.noteHeard()
+		tell = c.rouse()
 	}
 	c.mu.Unlock()
 	switch {
+	case tell:
+		c.s.push(queued{credit: c})
 	case late:
 		return fmt.Errorf("data on stream %d after its end", c.sid)
 	case beyond:

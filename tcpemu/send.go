@@ -20,6 +20,8 @@ type sendHalf struct {
 	begun   bool   // OPEN with what goes with it, or OPEN_OK, is the association's
 	sent    uint64 // octets handed to the association
 	limit   uint64 // credit that the peer gave
+	returns uint32 // how often some of it was given up
+	swept   uint64 // what sent was when it was last looked at; see idleCredit
 	ended   bool   // FIN or RESET is queued
 	reset   bool   // RESET is queued or owed, or has come
 	owed    *frame // RESET, to be queued when nobody writes
@@ -46,11 +48,13 @@ func (s *sendHalf) tell() error {
 	return err
 }
 
-func (c *Conn) handleCredit(limit uint64) {
+// handleCredit takes credit, but for that which crossed a RETURN of ours.
+func (c *Conn) handleCredit(limit uint64, returns uint32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if limit > c.send.limit {
+	if limit > c.send.limit && returns == c.send.returns {
 		c.send.limit = limit
+		c.watchCredit()
 		c.send.changed.Notify()
 	}
 }

@@ -69,6 +69,8 @@ type session struct {
 	windows  windowSum
 	trip     roundTrip
 
+	idleCredit idleCredit
+
 	mu      sync.Mutex // leaf; guards what follows
 	peer    frame      // its HELLO
 	hello   bool
@@ -110,7 +112,7 @@ func newSession(a assoc, cfg sessionConfig) *session {
 	s.identity.init()
 	hello := frame{
 		typ: typeHello, version: protocolVersion, nonce: s.nonce, name: cfg.name,
-		streams: a.Peer().InStreams, credit: earlyCredit, seen: a.Peer().Handshake,
+		streams: a.Peer().InStreams, credit: earlyCredit, seen: a.Peer().Handshake, flags: helloReturns,
 	}
 	if cfg.dialled {
 		hello.flags |= helloDialled
@@ -288,6 +290,7 @@ func (s *session) end(err error) {
 		all = append(all, c)
 	}
 	s.conns = make(map[uint16]*Conn)
+	s.stopLooking()
 	s.out.changed.Notify()
 	s.idling.Notify()
 	s.mu.Unlock()

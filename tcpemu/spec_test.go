@@ -30,12 +30,12 @@ import (
 var (
 	frameNames = map[string]frameType{
 		"HELLO": typeHello, "PING": typePing, "PONG": typePong, "GOAWAY": typeGoAway, "OPEN": typeOpen, "OPEN_OK": typeOpenOK,
-		"OPEN_FAIL": typeOpenFail, "FIN": typeFin, "RESET": typeReset, "CREDIT": typeCredit, "URG": typeUrg,
+		"OPEN_FAIL": typeOpenFail, "FIN": typeFin, "RESET": typeReset, "CREDIT": typeCredit, "URG": typeUrg, "RETURN": typeReturn,
 	}
 	tlvNames = map[string]tlv{
 		"version": tlvVersion, "nonce": tlvNonce, "name": tlvName, "streams": tlvStreams, "credit": tlvCredit, "seen": tlvSeen,
 		"epoch": tlvEpoch, "hops": tlvHops, "target": tlvTarget, "via": tlvVia, "code": tlvCode, "text": tlvText,
-		"offset": tlvOffset, "opaque": tlvOpaque, "flags": tlvFlags, "octet": tlvOctet,
+		"offset": tlvOffset, "opaque": tlvOpaque, "flags": tlvFlags, "octet": tlvOctet, "returns": tlvReturns,
 	}
 )
 
@@ -50,6 +50,7 @@ var constants = map[string]any{
 	"maxUnaccepted": maxUnaccepted, "maxUnacceptedPeer": maxUnacceptedPeer, "maxQueued": maxQueued, "verifyTimeout": verifyTimeout, "lingerLimit": lingerLimit,
 	"unusedLimit": unusedLimit, "defaultKeepAliveIdle": defaultKeepAliveIdle,
 	"defaultKeepAliveInterval": defaultKeepAliveInterval, "defaultKeepAliveCount": defaultKeepAliveCount, "holdLimit": holdLimit,
+	"creditIdle": creditIdle, "returnLeast": returnLeast,
 }
 
 // foreign are those that this package does not see, and where they are.
@@ -318,6 +319,8 @@ func (f *frame) set(id tlv, value string) (err error) {
 		number = (*uint8)(&f.flags)
 	case tlvOctet:
 		number = &f.octet
+	case tlvReturns:
+		number = &f.returns
 	case tlvVia:
 		var gateway uint64
 		number = &gateway

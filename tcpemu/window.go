@@ -66,6 +66,7 @@ func (c *Conn) grant(n int) {
 	if r.closed {
 		r.read = r.received
 	}
+	c.slim()
 	due := !c.takesNoMore() && c.window-int(r.limit-r.read) >= step(c.window)
 	c.settle()
 	c.mu.Unlock()
@@ -82,20 +83,27 @@ func (c *Conn) grant(n int) {
 	if size, ok := c.round.window(now, r.read, rtt); ok {
 		c.resize(size)
 	}
-	limit := r.read + uint64(c.window)
-	tell := limit > r.limit && !r.told
-	r.limit = max(r.limit, limit)
-	r.told = r.told || tell
+	tell := c.promise()
 	c.mu.Unlock()
 	if tell {
 		c.s.push(queued{credit: c})
 	}
 }
 
+// promise gives credit for the whole window and reports whether the peer is to be
+// told. It is called with mu held.
+func (c *Conn) promise() (tell bool) {
+	r := &c.recv
+	limit := r.read + uint64(c.window)
+	tell = limit > r.limit && !r.told
+	r.limit = max(r.limit, limit)
+	r.told = r.told || tell
+	return tell
+}
+
 // resize changes the window towards what the reader can use. Credit is never
-// taken back: a window shrinks by what is read and not granted again, so that a
-// connection that falls idle after bulk gives its part of the sums back with
-// what it still reads, or when it ends. It is called with mu held.
+// taken back: a window shrinks by what is read and not granted again, or when the
+// peer, idle, returns credit. It is called with mu held.
 func (c *Conn) resize(size int) {
 	least := min(c.window, initialWindow)
 	promised := int(c.recv.limit - c.recv.read)
@@ -178,7 +186,7 @@ func (r *roundTrip) now(now time.Time, a assoc) time.Duration {
 func (c *Conn) creditMessage() sctpmh.Message {
 	c.mu.Lock()
 	c.recv.told = false
-	f := frame{typ: typeCredit, epoch: c.epoch, offset: c.recv.limit}
+	f := frame{typ: typeCredit, epoch: c.epoch, offset: c.recv.limit, returns: c.recv.returns}
 	c.mu.Unlock()
 	return sctpmh.Message{Stream: c.sid, PPID: ppidCtrl, Unordered: true, Data: f.append(nil)}
 }
