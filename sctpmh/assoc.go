@@ -53,6 +53,7 @@ type driver interface {
 	permit([]netip.Addr)
 	setCandidates([]netip.AddrPort)
 	setPrimary(Pair) bool
+	setAggregate(bool)
 	abort(reason string)
 	payload() int // see MaxPayload
 	paths() ([]PathInfo, bool)
@@ -150,6 +151,10 @@ func (a *Assoc) SetCandidates(remote []netip.AddrPort) { a.driver.setCandidates(
 // SetPrimary prefers a confirmed path for new data while it works. It reports
 // whether there is such a path.
 func (a *Assoc) SetPrimary(p Pair) (ok bool) { return a.driver.setPrimary(p) }
+
+// SetAggregate has data of this end take all paths that work at once, or one at
+// a time. Over the kernel it takes one.
+func (a *Assoc) SetAggregate(on bool) { a.driver.setAggregate(on) }
 
 // Peer returns what the handshake said of the other end.
 func (a *Assoc) Peer() Peer {

@@ -54,6 +54,10 @@ type Config struct {
 	// Default 5 s.
 	HeartbeatInterval time.Duration
 
+	// Aggregate has data of this end take all paths that work at once, each as
+	// far as it helps, instead of one. Over the kernel it takes one.
+	Aggregate bool
+
 	// RTOMin is the least retransmission timeout. Default 100 ms. Towards
 	// peers that delay acknowledgements by more it must be higher (RFC 9260
 	// section 15: 1 s).
@@ -108,6 +112,7 @@ func (c *Config) engineConfig(locals []netip.AddrPort) engine.Config {
 		Adaptation:        c.Adaptation,
 		HeartbeatInterval: c.HeartbeatInterval,
 		RTOMin:            c.RTOMin,
+		Aggregate:         c.Aggregate,
 		NoECN:             !udp.ECN, // marks would not be seen
 	}
 	if c.ListAddresses && len(locals) > 1 { // one address is not to be listed (RFC 6951 section 3.2)

@@ -4,7 +4,8 @@
 // An [Endpoint] is the local end: one UDP socket for each local address. It
 // dials and accepts. An [Assoc] is an association with a peer; it sends and
 // receives [Message]s on numbered streams, ordered within each stream or not
-// at all. Data takes one path at a time and leaves it at the first timeout.
+// at all. Data takes one path at a time and leaves it at the first timeout; or
+// all paths at once, with Config.Aggregate.
 //
 //	e, err := sctpmh.Listen([]netip.AddrPort{wifi, lte}, nil)
 //	a, err := e.Dial(ctx, []netip.AddrPort{serverAtISP1, serverAtISP2})

@@ -269,6 +269,8 @@ func (d *kernelDriver) setCandidates(remote []netip.AddrPort) {
 	d.permit(addrs)
 }
 
+func (d *kernelDriver) setAggregate(bool) {}
+
 func (d *kernelDriver) setPrimary(p Pair) bool {
 	usable := func(x kernel.Path) bool { return x.Addr == p.Remote.Addr() && x.Permitted && x.Confirmed() }
 	return slices.ContainsFunc(d.conn.Paths(), usable) && d.conn.SetPrimary(p.Remote.Addr()) == nil

@@ -319,6 +319,8 @@ func (l *loop) setCandidates(remote []netip.AddrPort) {
 	l.do(func() { l.engine.SetCandidates(l.stack.now(), remote) })
 }
 
+func (l *loop) setAggregate(on bool) { l.do(func() { l.engine.SetAggregate(on) }) }
+
 func (l *loop) setPrimary(p Pair) (ok bool) {
 	l.do(func() { ok = l.engine.SetPrimary(l.stack.now(), engine.Pair(p)) })
 	return ok

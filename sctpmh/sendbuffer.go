@@ -1,5 +1,7 @@
 package sctpmh
 
+import "time"
+
 // How much of an association's data its state machine holds.
 const (
 	// defaultSendBuffer carries 100 Mbit/s over a round trip of 300 ms, twice:
@@ -26,13 +28,21 @@ func (c *Config) sendBuffer() int {
 // times what the network takes. One part is in flight, another may have arrived
 // after something that was lost, and one is enough to have at hand. All more
 // would wait in it, and whatever a stream has to say after its bulk, such as how
-// much more of the other direction it can take, would wait behind that.
+// much more of the other direction it can take, would wait behind that. When
+// several paths are in use, what the quick ones take in the longest round trip
+// waits for the slow ones.
 func (l *loop) sendMark() int {
 	l.scratch = l.engine.AppendPaths(l.scratch[:0])
+	var longest time.Duration
+	for i := range l.scratch {
+		if p := &l.scratch[i]; p.InUse {
+			longest = max(longest, p.SRTT)
+		}
+	}
 	mark := sendAhead
 	for i := range l.scratch {
 		if p := &l.scratch[i]; p.InUse {
-			mark += 3 * p.Cwnd
+			mark += int(3 * float64(p.Cwnd) * float64(max(longest, 1)) / float64(max(p.SRTT, 1)))
 		}
 	}
 	return min(mark, l.stack.ep.cfg.sendBuffer())
