@@ -14,7 +14,8 @@ import (
 //
 // It is built by one goroutine, and answers any after that.
 type Tree struct {
-	// Inception and Expiration are the bounds of all signatures.
+	// Inception and Expiration are when signatures hold, if their zone does not
+	// say otherwise.
 	Inception, Expiration time.Time
 
 	zones map[string]*Zone
@@ -53,11 +54,16 @@ func flag(b bool) uint8 {
 // WithoutDS keeps the DS record of a signed zone out of the zone above.
 func WithoutDS() Option { return func(z *Zone) { z.island = true } }
 
+// SignedFrom has the signatures of a zone hold from one time to another.
+func SignedFrom(inception, expiration time.Time) Option {
+	return func(z *Zone) { z.inception, z.expiration = inception, expiration }
+}
+
 // Add adds a zone with records in zone file form; names end in the zone's name
 // where they are not absolute. The delegation is added to the zone above, which has to be
 // in the tree already.
 func (t *Tree) Add(name, text string, options ...Option) *Zone {
-	z := &Zone{Name: dns.CanonicalName(name), tree: t, nodes: make(map[string]node), Keys: []*Key{NewKey(dns.ECDSAP256SHA256)}}
+	z := &Zone{Name: dns.CanonicalName(name), nodes: make(map[string]node), inception: t.Inception, expiration: t.Expiration, Keys: []*Key{NewKey(dns.ECDSAP256SHA256)}}
 	for _, o := range options {
 		o(z)
 	}
@@ -116,10 +122,11 @@ type Zone struct {
 	Name string
 	Keys []*Key
 
-	tree   *Tree
 	nodes  map[string]node
 	nsec3  *dns.NSEC3PARAM
 	island bool
+
+	inception, expiration time.Time
 }
 
 // A node is what a name owns.
@@ -191,7 +198,7 @@ func (z *Zone) answer(m *dns.Msg, name string, qtype uint16) (next string) {
 	}
 	next, ok := z.give(m, z.nodes[wild], name, qtype)
 	if ok {
-		m.Ns = append(m.Ns, z.denyCloser(name, encloser)...)
+		m.Ns = append(m.Ns, unique(z.denyCloser(name, encloser))...)
 	} else {
 		z.absent(m, append(z.denyCloser(name, encloser), z.denyWildcardType(encloser, wild)...))
 	}
@@ -240,7 +247,7 @@ func (z *Zone) signed(set []dns.RR) (out []dns.RR) {
 	}
 	for _, k := range z.Keys {
 		if !k.silent || set[0].Header().Rrtype == dns.TypeDNSKEY && !k.hidden {
-			out = append(out, k.Sign(set, z.Name, z.tree.Inception, z.tree.Expiration))
+			out = append(out, k.Sign(set, z.Name, z.inception, z.expiration))
 		}
 	}
 	return out
@@ -271,7 +278,8 @@ func (s *Server) SetTree(t *Tree, tamper func(dns.Question, *dns.Msg)) {
 // plant fills in what the tree has for a question. The caller holds s.mu.
 func (s *Server) plant(m *dns.Msg, q dns.Question) {
 	t := s.tree.Answer(q.Name, q.Qtype)
-	m.Answer, m.Ns, m.Rcode, m.Authoritative = t.Answer, t.Ns, t.Rcode, false
+	m.Answer, m.Ns, m.Rcode = t.Answer, t.Ns, t.Rcode
+	m.Authoritative, m.RecursionAvailable = false, true
 	if s.tamper != nil {
 		s.tamper(q, m)
 	}

@@ -73,6 +73,17 @@ func TestAlteredRecords(t *testing.T) {
 	}
 }
 
+// A record that comes twice is one.
+func TestTwice(t *testing.T) {
+	s := newExample(t)
+	twice := func(m *dns.Msg) {
+		m.Answer, m.Ns = slices.Concat(m.Answer, m.Answer), slices.Concat(m.Ns, m.Ns)
+	}
+	for _, name := range []string{"www.example.net.", "nothing.example.net.", "alias.example.net.", "a.wild.example.net.", "x.tree.example.net."} {
+		s.want(name, s.ask(name, dns.TypeA, twice), Secure, 0)
+	}
+}
+
 // Nor deny what is there with proofs of something else.
 func TestForgedDenials(t *testing.T) {
 	for name, options := range denials {

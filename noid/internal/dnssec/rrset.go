@@ -20,7 +20,8 @@ func (s *rrset) String() string { return dns.TypeToString[s.rtype] + " " + s.nam
 // A section is the RRsets of a section, in the order in which they came.
 type section []*rrset
 
-// group sorts the records of a section into RRsets.
+// group sorts the records of a section into RRsets, each record once (RFC 4034
+// section 6.3).
 func group(rrs []dns.RR) (s section) {
 	type key struct {
 		name  string
@@ -48,6 +49,11 @@ func group(rrs []dns.RR) (s section) {
 		} else {
 			set := at(h.Name, h.Rrtype)
 			set.rrs = append(set.rrs, rr)
+		}
+	}
+	for _, set := range s {
+		if len(set.rrs) > 1 {
+			set.rrs = dns.Dedup(set.rrs, nil)
 		}
 	}
 	return s
