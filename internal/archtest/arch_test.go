@@ -36,6 +36,7 @@ var layers = map[string][]string{
 	"internal/netsim":           {"internal/datagram"},
 	"internal/testnet":          nil,
 	"internal/dnstest":          nil,
+	"internal/dnsreal":          nil,
 	"internal/socks5":           nil,
 	"internal/splice":           nil,
 	"internal/ftp":              nil,
@@ -44,7 +45,7 @@ var layers = map[string][]string{
 	"internal/mhdial":           {"noid", "tcpemu"},
 	"internal/daemon":           {"internal/config", "internal/mhdial", "internal/splice", "noid", "sctpmh", "tcpemu"},
 	"internal/explain":          {"noid"},
-	"internal/publish":          {"noid"},
+	"internal/publish":          {"noid", "sctpmh"},
 	"internal/proxy":            {"internal/config", "internal/daemon", "internal/ftp", "internal/socks5", "tcpemu"},
 	"internal/gateway":          {"internal/config", "internal/daemon", "internal/egress", "internal/ftp", "tcpemu"},
 	"internal/clitest":          nil,
@@ -57,6 +58,7 @@ var layers = map[string][]string{
 	"internal/cuttest":          {"internal/lab", "internal/testnet", "internal/workload", "sctpmh", "tcpemu"},
 	"interop":                   {"interop/pattern", "interop/usrsctp", "interop/vm", "internal/testnet", "sctpmh", "tcpemu"},
 	"interop/linuxpeer":         {"interop/pattern"},
+	"interop/nameservers":       nil,
 	"interop/pattern":           nil,
 	"interop/pionpeer":          {"interop/pattern"},
 	"interop/usrsctp":           {"interop/pattern", "internal/testnet"},
@@ -64,7 +66,7 @@ var layers = map[string][]string{
 	"interop/vm/init":           {"interop/vm/talk"},
 	"interop/vm/talk":           nil,
 	"cmd/mh-socks":              {"internal/config", "internal/daemon", "internal/proxy"},
-	"cmd/mh-gw":                 {"internal/config", "internal/daemon", "internal/gateway"},
+	"cmd/mh-gw":                 {"internal/config", "internal/daemon", "internal/gateway", "internal/publish", "noid"},
 	"cmd/mh":                    {"internal/config", "internal/daemon", "internal/demo", "internal/doctor", "internal/explain", "internal/publish", "noid", "sctpmh"},
 }
 
