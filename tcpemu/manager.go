@@ -358,6 +358,9 @@ func (d *Dialer) connect(ctx context.Context, m *member) (*session, error) {
 	if host.Permit != nil {
 		a.Permit(host.Permit(p.Handshake.Addr(), p.Listed, p.Silent))
 	}
+	if d.Policy == Aggregate {
+		a.SetAggregate(true)
+	}
 	cfg := sessionConfig{name: d.Name, dialled: true, log: d.Logger, windows: d.Windows}
 	if cfg.log == nil {
 		cfg.log = slog.New(slog.DiscardHandler)

@@ -21,6 +21,11 @@ const (
 	// Isolate gives each connection an association of its own, which ends with
 	// it. It shares no fate, no window and no verification tag with another.
 	Isolate
+
+	// Aggregate is Shared, and what is sent here takes all paths at once: a
+	// connection gets what they carry together. What the peer sends does so if
+	// the peer says so.
+	Aggregate
 )
 
 // defaultSpread is how many associations Spread makes: most hosts have two

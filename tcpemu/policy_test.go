@@ -1,11 +1,13 @@
 package tcpemu
 
 import (
+	"io"
 	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/sctpmh/mh/internal/netsim"
 	"github.com/sctpmh/mh/sctpmh"
 )
 
@@ -114,5 +116,40 @@ func (p *party) wantPrimary(c *Conn) sctpmh.Pair {
 		case <-patience:
 			p.w.t.Fatalf("prefers %v of %+v", primary, paths)
 		}
+	}
+}
+
+// With Aggregate one connection takes all paths at once, also where one is much
+// longer than the other.
+func TestAggregate(t *testing.T) {
+	const rate, size = 20_000_000 / 8, 24 << 20
+	for _, delays := range [][2]time.Duration{{10 * time.Millisecond, 10 * time.Millisecond}, {5 * time.Millisecond, 30 * time.Millisecond}} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newSimWorld(t, 1, netsim.Config{Delay: 10 * time.Millisecond, Rate: rate, Queue: rate / 20})
+			w.dialer.Policy = Aggregate
+			a, b := w.pipe()
+			w.wantPaths(a)
+			w.live.Do(func(*netsim.Net) {
+				for on, l := range w.links {
+					i, j := slices.Index(clientAddrs, on[0]), slices.Index(serverAddrs, on[1])
+					if l.SetDelay(delays[i]); i != j {
+						l.Cut(true, true)
+					}
+				}
+			})
+			go a.Write(make([]byte, size)) // ends with a
+			_, err := io.CopyN(io.Discard, b, size/2)
+			must(t, err)
+			start := time.Now()
+			_, err = io.CopyN(io.Discard, b, size/2)
+			must(t, err)
+			got := float64(size/2) / time.Since(start).Seconds()
+			t.Logf("delays of %v: %.2f times the rate of one path", delays, got/rate)
+			if got < 1.6*rate {
+				t.Errorf("delays of %v: %.2f times the rate of one path: %+v", delays, got/rate, a.Paths())
+			}
+			a.Reset()
+			b.Reset()
+		})
 	}
 }
