@@ -20,7 +20,7 @@ type files struct {
 	system string // the hosts file of the system; "": none
 	zones  []Zone // from the configuration
 	lab    bool
-	own    func() []netip.Addr
+	own    func() []netip.AddrPort
 	log    *slog.Logger
 
 	latest atomic.Pointer[local]

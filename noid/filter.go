@@ -40,7 +40,7 @@ type filters struct {
 	lab   bool // documentation, loopback and private addresses are welcome
 	zones []Zone
 	deny  []netip.Prefix
-	own   func() []netip.Addr
+	own   func() []netip.AddrPort
 }
 
 // An origin is how an address came to be looked at.
@@ -163,12 +163,12 @@ func (s *Set) cut() {
 // dropOwn takes our own addresses out of a set: who is dialled there is not the
 // host but us.
 func (f *filters) dropOwn(s *Set) {
-	if f.own == nil || f.lab {
+	if f.own == nil {
 		return
 	}
 	own := f.own()
 	s.Locators = slices.DeleteFunc(s.Locators, func(l Locator) bool {
-		mine := slices.Contains(own, l.Addr)
+		mine := slices.Contains(own, netip.AddrPortFrom(l.Addr, s.Cap.UDPPort))
 		if mine {
 			s.drop(l.Addr, "our own")
 		}

@@ -123,7 +123,9 @@ func TestN22Aliases(t *testing.T) {
 
 // N22: we are no peer of ours.
 func TestN22Own(t *testing.T) {
-	own := func() []netip.Addr { return addrs("9.0.0.1") }
+	own := func() []netip.AddrPort {
+		return []netip.AddrPort{netip.MustParseAddrPort("9.0.0.1:9899"), netip.MustParseAddrPort("9.1.0.1:9900")}
+	}
 	inMemory(t, Config{Own: own}, host, func(w *bubble) {
 		r := w.resolve("h.example.net")
 		want(t, "N22 without our own", ips(r.MH[0].Locators), "2a00:a::1 9.1.0.1")

@@ -28,9 +28,10 @@ func (r *Resolver) ResolveRelative(ctx context.Context, name string, port uint16
 }
 
 // completions returns the names that a relative one may mean, most likely
-// first (resolv.conf(5): search, ndots).
+// first (resolv.conf(5): search, ndots). Unlike libc it completes none that has
+// dots enough: that a name does not exist must not make it another's.
 func (r *Resolver) completions(name string) []string {
-	if _, err := netip.ParseAddr(name); err == nil || strings.HasSuffix(name, ".") || len(r.cfg.Search) == 0 {
+	if _, err := netip.ParseAddr(name); err == nil || strings.HasSuffix(name, ".") || strings.Count(name, ".") >= cmp.Or(r.cfg.Dots, 1) {
 		return []string{name}
 	}
 	if n, err := ParseName(name); err == nil && r.staticSet(n) != nil || errors.Is(err, ErrSpecialUse) {
@@ -39,9 +40,6 @@ func (r *Resolver) completions(name string) []string {
 	var out []string
 	for _, domain := range r.cfg.Search {
 		out = append(out, name+"."+strings.TrimSuffix(domain, "."))
-	}
-	if strings.Count(name, ".") >= cmp.Or(r.cfg.Dots, 1) {
-		return append([]string{name}, out...)
 	}
 	return append(out, name)
 }

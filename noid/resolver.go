@@ -56,7 +56,7 @@ type Config struct {
 	Native bool
 
 	// Search are the domains that [Resolver.ResolveRelative] completes a name
-	// with, when it has fewer than Dots dots first of all. Dots 0: 1.
+	// with, when it has fewer than Dots dots. Dots 0: 1.
 	Search []string
 	Dots   int
 
@@ -72,8 +72,9 @@ type Config struct {
 	// for tests and closed networks.
 	Lab bool
 
-	// Own returns the addresses of this host, which no other can have.
-	Own func() []netip.Addr
+	// Own returns where we are reached ourselves: no host that speaks mh is
+	// there. Nil: nowhere.
+	Own func() []netip.AddrPort
 
 	// Logger gets what an operator should know. Nil: none.
 	Logger *slog.Logger

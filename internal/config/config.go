@@ -38,8 +38,14 @@ type Transport struct {
 // DNS is the [dns] table.
 type DNS struct {
 	Upstream     []Upstream           `toml:"upstream"`
+	Consistency  Consistency          `toml:"consistency"`
 	Trust        Trust                `toml:"trust"`
+	ReverseAll   bool                 `toml:"reverse-all"`
+	PortRecords  bool                 `toml:"port-records"`
+	Search       []Name               `toml:"search"` // nil: those of resolv.conf
+	MaxOrphan    Duration             `toml:"max-orphan"`
 	Hosts        string               `toml:"hosts"`
+	SystemHosts  *bool                `toml:"system-hosts"`
 	PrivateZones map[string][]Network `toml:"private-zones"`
 	Validate     *bool                `toml:"validate"`
 	Anchors      []string             `toml:"anchors"`

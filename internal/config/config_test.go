@@ -3,10 +3,14 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/pflag"
+
+	"github.com/sctpmh/mh/noid"
 )
 
 func file(t *testing.T, text string) string {
@@ -27,7 +31,13 @@ via = "gw.example.net"
 local = ["192.0.2.10", "2001:db8:b::10"]
 [dns]
 upstream = ["udp://192.0.2.53:53"]
+consistency = "all"
 trust = "reverse"
+reverse-all = true
+port-records = true
+search = ["corp.example"]
+max-orphan = "10m"
+system-hosts = false
 hosts = "hosts"
 private-zones = { "corp.example" = ["10.0.0.0/8", "fd00::/8"] }
 [callback]
@@ -46,6 +56,9 @@ action = "via"
 	}
 	if c.Name != "laptop.example.net" || len(c.Listen) != 2 || len(c.Transport.Local) != 2 || c.Limits.Connect.D().Seconds() != 5 || c.DNS.Trust.String() != "reverse" || !c.Callback.FTP || DefaultSocks().Callback.FTP {
 		t.Errorf("%+v", c)
+	}
+	if d := c.DNS; d.Consistency.Consistency != noid.ConsistencyAll || !d.ReverseAll || !d.PortRecords || d.MaxOrphan.D() != 10*time.Minute || *d.SystemHosts || !slices.Equal(d.Search, []Name{"corp.example"}) {
+		t.Errorf("%+v", d)
 	}
 	r := c.Rules[0]
 	if !r.Port[0].Contains(119) || !r.Port[1].Contains(8500) || r.Port[1].Contains(9000) || !r.Name[0].Match("a.Example.net") || r.Name[0].Match("example.net") {
@@ -67,6 +80,8 @@ func TestMistakes(t *testing.T) {
 		"[transport]\ndisclose = \"some\"\n":                      ":2:12: transport.disclose: \"some\": want",
 		"[transport]\nudp-port = 70000\n":                         ":2:12: transport.udp-port",
 		"[limits]\nconnect = \"soon\"\n":                          ":2:11: limits.connect: \"soon\": want a duration",
+		"[dns]\nconsistency = \"most\"\n":                         ":2:15: dns.consistency",
+		"[dns]\nsearch = [\"a b\"]\n":                             "dns.search",
 		"[dns]\ntrust = \"blind\"\n":                              ":2:9: dns.trust",
 		"[dns]\nupstream = [\"tls://192.0.2.1\"]\n":               "want udp://",
 		"[security]\nmode = \"required\"\n":                       ":2:8: security.mode: \"required\": this version knows only \"off\"",

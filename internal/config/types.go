@@ -98,6 +98,15 @@ func (t *Trust) UnmarshalText(b []byte) (err error) {
 	return err
 }
 
+// Consistency says what to believe when DNS servers tell different things.
+type Consistency struct{ noid.Consistency }
+
+// UnmarshalText reads a consistency.
+func (c *Consistency) UnmarshalText(b []byte) (err error) {
+	c.Consistency, err = noid.ParseConsistency(string(b))
+	return err
+}
+
 // Level is a log level.
 type Level struct{ slog.Level }
 

@@ -100,6 +100,13 @@ func Start(c *config.Common, stderr io.Writer, list bool) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
+	rc.Logger = h.Log
+	rc.Own = func() []netip.AddrPort {
+		if h.Endpoint == nil {
+			return nil
+		}
+		return h.Endpoint.Addrs()
+	}
 	names, err := noid.New(rc)
 	if err != nil {
 		return nil, &UsageError{err}
@@ -193,26 +200,41 @@ func (h *Host) Ready(attrs ...any) {
 
 // RunUntilSignal calls run with a context that ends at the first SIGTERM or
 // interrupt; run then drains within limits.drain. A second signal ends the
-// program at once.
+// program at once. SIGHUP has the hosts files read again.
 func (h *Host) RunUntilSignal(ctx context.Context, run func(context.Context) error) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
 	defer signal.Stop(signals)
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- run(ctx) }() // ends after ctx, within limits.drain
-	for draining := false; ; draining = true {
+	for draining := false; ; {
 		select {
 		case err := <-done:
 			return err
+		case <-hangups:
+			h.reload()
 		case s := <-signals:
 			if draining {
 				return errForced
 			}
+			draining = true
 			h.Log.Info("draining", "signal", s.String(), "limit", h.cfg.Limits.Drain.D().String())
 			_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
 			cancel()
 		}
 	}
+}
+
+// reload reads the hosts files again.
+func (h *Host) reload() {
+	if err := h.Names.Noid.Reload(); err != nil {
+		h.Log.Error("the hosts files are not read again; what they said before holds", "error", err)
+		return
+	}
+	h.Log.Info("hosts files read again", "signal", syscall.SIGHUP.String())
 }

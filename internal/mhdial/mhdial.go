@@ -22,6 +22,9 @@ type Resolver struct {
 	// Strange has the host behind every address looked for, not only behind
 	// those that an answer had.
 	Strange bool
+
+	// Relative completes names as people of this host type them.
+	Relative bool
 }
 
 // Resolve finds the hosts behind a name that speak mh.
@@ -55,6 +58,9 @@ func (r *Resolver) Resolve(ctx context.Context, name string, port uint16) (t tcp
 func (r *Resolver) resolve(ctx context.Context, name string, port uint16) (*noid.Result, error) {
 	if a, err := netip.ParseAddr(name); err == nil && r.Strange {
 		return r.Noid.ResolveAddr(ctx, a), nil
+	}
+	if r.Relative {
+		return r.Noid.ResolveRelative(ctx, name, port)
 	}
 	return r.Noid.Resolve(ctx, name, port)
 }

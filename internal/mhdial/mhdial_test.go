@@ -207,3 +207,25 @@ func TestN09Orphan(t *testing.T) {
 		}
 	})
 }
+
+// N28: only names of people of this host are completed.
+func TestN28Relative(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "hosts")
+	if err := os.WriteFile(file, []byte("gw.example.net udp=9899 9.0.0.1\ngw 9.6.6.6 merge\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n, err := noid.New(noid.Config{HostsFile: file, Upstreams: []noid.Upstream{{}}, Search: []string{"example.net"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	r := &Resolver{Noid: n, Local: func() []netip.Addr { return nil }, Relative: true}
+	got, err := r.Resolve(t.Context(), "gw", 80)
+	if err != nil || len(got.MH) != 1 || got.MH[0].Name != "gw.example.net" {
+		t.Errorf("completed: %+v, %v", got, err)
+	}
+	r.Relative = false
+	if got, err = r.Resolve(t.Context(), "gw", 80); len(got.MH) > 0 {
+		t.Errorf("not completed: %+v, %v", got, err)
+	}
+}

@@ -23,6 +23,7 @@ import (
 type proxy struct {
 	cfg       *config.Socks
 	host      *daemon.Host
+	names     tcpemu.Resolver // completes what clients ask for
 	direct    *tcpemu.Dialer // to hosts that speak mh; falls back where asked to
 	via       *tcpemu.Dialer // through the gateway
 	callbacks *callbacks     // nil: no peer connects to us
@@ -42,8 +43,8 @@ func Run(ctx context.Context, cfg *config.Socks, h *daemon.Host) error {
 }
 
 func newProxy(cfg *config.Socks, h *daemon.Host) (p *proxy, err error) {
-	p = &proxy{cfg: cfg, host: h, streams: daemon.Streams{Log: h.Log}}
-	p.direct = &tcpemu.Dialer{Endpoint: h.Endpoint, Resolver: h.Names, Name: string(cfg.Name), Logger: h.Log, Fallback: fallback(cfg)}
+	p = &proxy{cfg: cfg, host: h, names: h.UserNames(), streams: daemon.Streams{Log: h.Log}}
+	p.direct = &tcpemu.Dialer{Endpoint: h.Endpoint, Resolver: p.names, Name: string(cfg.Name), Logger: h.Log, Fallback: fallback(cfg)}
 	p.via = &tcpemu.Dialer{Endpoint: h.Endpoint, Resolver: h.Names, Name: string(cfg.Name), Via: string(cfg.Via), Logger: h.Log}
 	if cfg.Callback.FTP {
 		if p.callbacks, err = newCallbacks(string(cfg.Name), h.Log); err != nil {
@@ -143,7 +144,7 @@ func (p *proxy) dial(ctx context.Context, r socks5.Request) (net.Conn, error) {
 // autoVia is what "auto" means where there is a gateway: it reaches what does
 // not speak mh, and may know names that nobody here does.
 func (p *proxy) autoVia(ctx context.Context, r socks5.Request) config.Action {
-	if t, err := p.host.Names.Resolve(ctx, r.Host(), r.Port); err == nil && len(t.MH) > 0 {
+	if t, err := p.names.Resolve(ctx, r.Host(), r.Port); err == nil && len(t.MH) > 0 {
 		return "mh"
 	}
 	return "via"
