@@ -15,7 +15,6 @@ import (
 	"github.com/sctpmh/mh/internal/daemon"
 	"github.com/sctpmh/mh/internal/publish"
 	"github.com/sctpmh/mh/noid"
-	"github.com/sctpmh/mh/sctpmh"
 )
 
 // publishFlags are the settings that decide what is published.
@@ -168,22 +167,11 @@ func (p *publisher) addresses() (publish.Addresses, error) {
 	if len(p.given) > 0 {
 		return publish.Choose(p.given, nil, nil, unfit), nil
 	}
-	uplinks, err := sctpmh.Uplinks()
-	if err != nil {
-		return publish.Addresses{}, err
-	}
-	var candidates, named []netip.Addr
-	for _, u := range uplinks {
-		candidates = append(candidates, u.Addr)
-	}
+	var named []netip.Addr
 	for _, a := range p.cfg.Transport.Local {
 		named = append(named, a.Addr)
 	}
-	passing, err := publish.Passing()
-	if err != nil {
-		return publish.Addresses{}, err
-	}
-	return publish.Choose(candidates, named, passing, unfit), nil
+	return publish.OfHost(named, unfit)
 }
 
 // primary finds the server.

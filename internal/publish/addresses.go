@@ -3,6 +3,8 @@ package publish
 import (
 	"net/netip"
 	"slices"
+
+	"github.com/sctpmh/mh/sctpmh"
 )
 
 // Addresses are those of this host that could be published, and those that are
@@ -16,6 +18,23 @@ type Addresses struct {
 type Left struct {
 	Addr netip.Addr
 	Why  string
+}
+
+// OfHost picks from the addresses by which this host leads out.
+func OfHost(named []netip.Addr, reject func(netip.Addr) string) (Addresses, error) {
+	uplinks, err := sctpmh.Uplinks()
+	if err != nil {
+		return Addresses{}, err
+	}
+	var candidates []netip.Addr
+	for _, u := range uplinks {
+		candidates = append(candidates, u.Addr)
+	}
+	passing, err := passing()
+	if err != nil {
+		return Addresses{}, err
+	}
+	return Choose(candidates, named, passing, reject), nil
 }
 
 // maxAddrs is how many addresses of a host peers use: a set of more is cut by

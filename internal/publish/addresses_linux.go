@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Passing returns the addresses that this host has for a short time only:
+// passing returns the addresses that this host has for a short time only:
 // temporary ones, which exist to be forgotten, and deprecated ones.
-func Passing() (out []netip.Addr, err error) {
+func passing() (out []netip.Addr, err error) {
 	all, err := netlink.AddrList(nil, netlink.FAMILY_V6)
 	if err != nil {
 		return nil, fmt.Errorf("read the addresses of this host: %w: let this process use AF_NETLINK sockets", err)

@@ -7,9 +7,9 @@ import (
 	"net/netip"
 )
 
-// Passing returns the addresses that this host has for a short time only. Only
+// passing returns the addresses that this host has for a short time only. Only
 // Linux says.
-func Passing() ([]netip.Addr, error) { return nil, nil }
+func passing() ([]netip.Addr, error) { return nil, nil }
 
 // Notices tells of changes of this host's addresses. Only Linux does; elsewhere
 // they are looked at from time to time.

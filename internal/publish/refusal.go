@@ -67,7 +67,7 @@ func (p *Primary) tsigRefusal(t *dns.TSIG, now time.Time) error {
 	name := strings.TrimSuffix(t.Hdr.Name, ".")
 	switch t.Error {
 	case dns.RcodeBadKey:
-		return fmt.Errorf("BADKEY: the server knows no key %s with algorithm %s: both must be the same there", name, strings.TrimSuffix(t.Algorithm, "."))
+		return fmt.Errorf("BADKEY: the server knows no key %s with algorithm %s: both must be the same there, and with Knot DNS an acl of the zone must have the key, with action: update", name, strings.TrimSuffix(t.Algorithm, "."))
 	case dns.RcodeBadSig:
 		return fmt.Errorf("BADSIG: the server has another secret for key %s: copy the key file again", name)
 	case dns.RcodeBadTime:
