@@ -25,6 +25,7 @@ func command() *cobra.Command {
 		},
 	}
 	config.AddFlags(cmd.Flags(), config.DefaultGateway().Settings())
+	cmd.AddCommand(initCommand())
 	return cmd
 }
 
