@@ -30,6 +30,7 @@ type Transport struct {
 	Local           []Address `toml:"local"`
 	UDPPort         uint16    `toml:"udp-port"`
 	Backend         Backend   `toml:"backend"`
+	Mode            Mode      `toml:"mode"`
 	Disclose        Disclose  `toml:"disclose"`
 	MaxAssociations int       `toml:"max-associations"`
 	MaxStreams      uint16    `toml:"max-streams"`

@@ -76,6 +76,7 @@ func TestMistakes(t *testing.T) {
 		"[transport]\nudp-prot = 1\n":                             ":2:1: unknown key transport.udp-prot",
 		"name = \"a b\"\n":                                        ":1:8: name: \"a b\": want a host name",
 		"\n[transport]\nlocal = [\"0.0.0.0\"]\n":                  ":3:10: transport.local",
+		"[transport]\nmode = \"bonded\"\n":                        ":2:8: transport.mode: \"bonded\": want \"failover\" or \"aggregate\"",
 		"[transport]\nbackend = \"tcp\"\n":                        ":2:11: transport.backend: \"tcp\": want \"udp\", \"raw\" or \"kernel\"",
 		"[transport]\ndisclose = \"some\"\n":                      ":2:12: transport.disclose: \"some\": want",
 		"[transport]\nudp-port = 70000\n":                         ":2:12: transport.udp-port",

@@ -118,10 +118,14 @@ func Start(c *config.Common, stderr io.Writer, list bool) (*Host, error) {
 	if c.Transport.Backend == config.BackendKernel && c.Transport.Disclose == "none" && len(local) > 1 {
 		return nil, &UsageError{errors.New("transport.disclose: the kernel names all its addresses to peers: leave the key out, name one address in transport.local, or take another backend")}
 	}
+	if err := c.Transport.CheckMode(); err != nil {
+		return nil, &UsageError{err}
+	}
 	h.Endpoint, err = sctpmh.Listen(local, &sctpmh.Config{
 		MaxStreams: c.Transport.MaxStreams, MaxAssociations: c.Transport.MaxAssociations,
 		Adaptation: tcpemu.AdaptationCode, Logger: h.Log,
 		Backend:       backends[c.Transport.Backend],
+		Aggregate:     c.Transport.Mode == config.ModeAggregate,
 		ListAddresses: c.Transport.Disclose.All(c.Transport.Backend, list),
 	})
 	if err != nil {
