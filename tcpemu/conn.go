@@ -53,6 +53,7 @@ type Conn struct {
 	nagle     *nagle // nil: what is written goes at once
 	keepAlive *keepAlive
 	linger    *linger
+	relay     *relay
 }
 
 func newConn(s *session, sid uint16, epoch uint32, credit uint64, window int) *Conn {
@@ -224,6 +225,9 @@ func (c *Conn) stopTimers() {
 	}
 	if c.nagle != nil {
 		c.nagle.stop()
+	}
+	if c.relay != nil {
+		c.relay.stop()
 	}
 }
 

@@ -12,9 +12,12 @@ import (
 // it, when none of them works. PING finds more: a peer whose paths answer but
 // whose program does not.
 //
-// A gateway answers for its legs. It has the liveness of the TCP one watched by
-// the kernel and that of the other by the association, and resets one when the
-// other is dead: so whoever asks learns of the farthest end in the end.
+// A gateway between two associations passes probes on; see RelayProbes. One with
+// TCP behind it answers while there is a TCP connection. That one has TCP's own
+// keepalive, which package net has on by default: it shows that the kernel at its
+// other end is there, a few minutes after it is not, and the gateway resets one
+// leg when the other has failed. A program that hangs it does not show, and
+// neither do probes from end to end of TCP.
 //
 // Conn.mu guards it.
 type keepAlive struct {

@@ -174,6 +174,9 @@ func (s *session) handle(m sctpmh.Message) error {
 		case hello && isHello:
 			return errors.New("a second HELLO")
 		}
+		if f.typ == typePing && m.Unordered && c != nil && c.relayProbe(f.opaque) {
+			return nil
+		}
 		return s.handleFrame(m.Stream, c, &f)
 	case m.PPID != ppidData:
 		return nil // somebody else's, not for us to judge

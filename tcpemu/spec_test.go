@@ -50,7 +50,7 @@ var constants = map[string]any{
 	"maxUnaccepted": maxUnaccepted, "maxUnacceptedPeer": maxUnacceptedPeer, "maxQueued": maxQueued, "verifyTimeout": verifyTimeout, "lingerLimit": lingerLimit,
 	"unusedLimit": unusedLimit, "defaultKeepAliveIdle": defaultKeepAliveIdle,
 	"defaultKeepAliveInterval": defaultKeepAliveInterval, "defaultKeepAliveCount": defaultKeepAliveCount, "holdLimit": holdLimit,
-	"creditIdle": creditIdle, "returnLeast": returnLeast,
+	"creditIdle": creditIdle, "maxRelayed": maxRelayed, "returnLeast": returnLeast,
 }
 
 // foreign are those that this package does not see, and where they are.

@@ -49,6 +49,11 @@ func (s *Streams) Run(st Stream, a, b net.Conn) {
 	}
 	s.cancel[id] = cancel
 	s.mu.Unlock()
+	if near, ok := a.(*tcpemu.Conn); ok {
+		if far, ok := b.(*tcpemu.Conn); ok {
+			tcpemu.RelayProbes(near, far)
+		}
+	}
 	start := time.Now()
 	r := splice.Run(ctx, a, b)
 	s.mu.Lock()
