@@ -24,6 +24,9 @@ func (m *Mode) UnmarshalText(b []byte) error {
 	return fmt.Errorf("%q: want \"failover\" or \"aggregate\"", b)
 }
 
+// UnmarshalTOML reads a mode.
+func (m *Mode) UnmarshalTOML(raw []byte) error { return unquoted(raw, m) }
+
 // CheckMode reports why the paths cannot be used as the mode says.
 func (t *Transport) CheckMode() error {
 	if t.Mode == ModeAggregate && t.Backend == BackendKernel {
