@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -41,11 +42,12 @@ func listenAt(t *testing.T, at netip.AddrPort) *sctpmh.Endpoint {
 
 // A caller is a peer with a control connection through the gateway.
 type caller struct {
-	control *tcpemu.Conn     // the gateway's end
-	taken   *tcpemu.Listener // what it takes; nil: nothing
+	control *tcpemu.Conn      // the gateway's end
+	taken   chan *tcpemu.Open // what it has taken
 }
 
-// call has a peer open a control connection to a gateway.
+// call has a peer open a control connection to a gateway. It takes every
+// connection, or none.
 func call(t *testing.T, gw *tcpemu.Listener, at netip.Addr, takes bool) (c caller) {
 	t.Helper()
 	hosts := filepath.Join(t.TempDir(), "hosts")
@@ -57,9 +59,21 @@ func call(t *testing.T, gw *tcpemu.Listener, at netip.Addr, takes bool) (c calle
 		Resolver: &mhdial.Resolver{Noid: names, Local: func() []netip.Addr { return []netip.Addr{at} }},
 	}
 	if takes {
-		c.taken, err = tcpemu.Listen(nil, nil)
+		l, err := tcpemu.Listen(nil, nil)
 		must(t, err)
-		d.Listener = c.taken
+		c.taken, d.Listener = make(chan *tcpemu.Open, 8), l
+		var taking sync.WaitGroup
+		taking.Go(func() { // ends when the test closes l
+			for {
+				o, err := l.AcceptOpen(context.Background())
+				if err != nil {
+					return
+				}
+				_, _ = o.Accept(netip.AddrPort{})
+				c.taken <- o
+			}
+		})
+		t.Cleanup(func() { l.Close(); taking.Wait() })
 	}
 	accepted := make(chan *tcpemu.Conn, 1)
 	go func() { // ends with the connection, or the test
@@ -77,9 +91,6 @@ func call(t *testing.T, gw *tcpemu.Listener, at netip.Addr, takes bool) (c calle
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
 		d.Close(ctx)
-		if c.taken != nil {
-			c.taken.Close()
-		}
 		names.Close()
 	})
 	return c
@@ -113,19 +124,12 @@ func TestCallBack(t *testing.T) {
 	end := controlOf(a)
 	nothing("another server", netip.MustParseAddr("192.168.1.6"), to)
 	nothing("another port", server, netip.AddrPortFrom(to.Addr(), 50001))
-	opened := make(chan *tcpemu.Open, 1)
-	go func() { // ends with the open, or the test
-		if o, err := a.taken.AcceptOpen(t.Context()); err == nil {
-			_, _ = o.Accept(netip.AddrPort{})
-			opened <- o
-		}
-	}()
 	c := g.callBack(t.Context(), server, to)
 	if c == nil {
 		t.Fatal("what was announced leads nowhere")
 	}
 	defer c.Close()
-	if o := <-opened; o.Target.Addr != to.Addr() || o.Target.Port != to.Port() || c.Association().ID != a.control.Association().ID {
+	if o := <-a.taken; o.Target.Addr != to.Addr() || o.Target.Port != to.Port() || c.Association().ID != a.control.Association().ID {
 		t.Errorf("%v was asked for, over association %d, want %v over %d", o.Target, c.Association().ID, to, a.control.Association().ID)
 	}
 	nothing("a second time", server, to)
@@ -145,7 +149,7 @@ func TestAnswered(t *testing.T) {
 	gw, err := tcpemu.Listen(listenAt(t, netip.AddrPortFrom(loopback(0), noid.DefaultUDPPort)), nil)
 	must(t, err)
 	t.Cleanup(func() { gw.Close() })
-	c := call(t, gw, loopback(1), false)
+	c := call(t, gw, loopback(1), true)
 	for a, want := range map[netip.Addr]bool{loopback(1): true, loopback(2): false, loopback(0): false, netip.MustParseAddr("192.0.2.7"): false} {
 		if got := answered(c.control, a); got != want {
 			t.Errorf("answered from %v: %v, want %v", a, got, want)
@@ -157,6 +161,6 @@ func TestAnswered(t *testing.T) {
 	defer end()
 	watched.(*watchedConn).saw([]byte("PORT 192,0,2,7,195,80\r\n"))
 	if back := g.callBack(t.Context(), server, netip.MustParseAddrPort("192.0.2.7:50000")); back != nil {
-		t.Errorf("another one's address leads to the peer")
+		t.Error("what a peer has not answered from leads to it")
 	}
 }

@@ -24,9 +24,9 @@ type proxy struct {
 	cfg       *config.Socks
 	host      *daemon.Host
 	names     tcpemu.Resolver // completes what clients ask for
-	direct    *tcpemu.Dialer // to hosts that speak mh; falls back where asked to
-	via       *tcpemu.Dialer // through the gateway
-	callbacks *callbacks     // nil: no peer connects to us
+	direct    *tcpemu.Dialer  // to hosts that speak mh; falls back where asked to
+	via       *tcpemu.Dialer  // through the gateway
+	callbacks *callbacks      // nil: no peer connects to us
 	streams   daemon.Streams
 }
 

@@ -79,7 +79,7 @@ func listener(all []socket, at netip.AddrPort) (user uint32, ok bool) {
 			best, user = n, s.user
 		}
 	}
-	return user, best > 0 && user != unknownUser
+	return user, best > 0
 }
 
 // closeness orders the addresses that sockets listen at: the kernel takes the
