@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"github.com/sctpmh/mh/internal/gate"
+	"github.com/sctpmh/mh/sctpmh/internal/engine"
 )
 
 // A Message is a user message on a stream. Ordered messages of one stream
@@ -19,6 +20,7 @@ type Message struct {
 	Stream    uint16
 	PPID      uint32 // payload protocol identifier, for the users' own use
 	Unordered bool
+	Group     uint32 // what Discard drops together; 0: nothing does. It is not sent
 	Data      []byte
 }
 
@@ -103,6 +105,25 @@ func (a *Assoc) TrySend(m Message) (ok bool, err error) {
 	}
 	return ok, err
 }
+
+// Discard drops the ordered messages of a stream that are of a group, which is not
+// 0, and of which nothing has left. What is still sent of the group is dropped
+// too, until something of another one is sent on the stream.
+func (a *Assoc) Discard(stream uint16, group uint32) {
+	a.unsent.discard(stream, group)
+	a.driver.poke()
+}
+
+// SetWeight has the ordered messages of a stream get weight times the octets that
+// a stream of weight 1 gets, while both have something to send. Weights are from 1,
+// the default, to MaxWeight; others are taken for the nearest.
+func (a *Assoc) SetWeight(stream uint16, weight int) {
+	a.unsent.weigh(stream, max(1, min(weight, MaxWeight)))
+	a.driver.poke()
+}
+
+// MaxWeight bounds how long other streams wait for one.
+const MaxWeight = engine.MaxWeight
 
 // check refuses what the state machine would refuse.
 func (a *Assoc) check(m Message) error {

@@ -26,8 +26,8 @@ type Endpoint struct {
 // A stack is what an endpoint's associations run on: this package's own engine
 // or the kernel's SCTP. It puts associations that peers make into the backlog.
 type stack interface {
-	// dial makes an association; see Endpoint.Dial.
-	dial(ctx context.Context, remote []netip.AddrPort) (*Assoc, error)
+	// dial makes an association; see Endpoint.DialEarly.
+	dial(ctx context.Context, remote []netip.AddrPort, early func(*Assoc)) (*Assoc, error)
 
 	// close ends the associations and all that waits; it is called once, after
 	// the endpoint's closing is closed.
@@ -77,11 +77,27 @@ func (e *Endpoint) Addrs() []netip.AddrPort { return slices.Clone(e.locals) }
 // It returns when the handshake is complete or has failed, or when ctx ends.
 // The error says which addresses were tried.
 func (e *Endpoint) Dial(ctx context.Context, remote []netip.AddrPort) (*Assoc, error) {
+	return e.DialEarly(ctx, remote, nil)
+}
+
+// DialEarly is Dial for who has something to say at once. It calls early with the
+// association before the peer has answered. What early sends leaves with the third
+// packet of the handshake, as far as it fits, so that the answer is there two round
+// trips after the dial. Peer tells until then what is asked for; Send and TrySend
+// are the methods to be used.
+//
+// It goes to a peer only that announces the same Adaptation and can take it;
+// otherwise the dial fails. Nor is it given to two associations: when the peer
+// falls silent after it has left, the dial fails even if there are other addresses.
+// The peer may have acted upon it then.
+//
+// Over the kernel early is called when the handshake is complete.
+func (e *Endpoint) DialEarly(ctx context.Context, remote []netip.AddrPort, early func(*Assoc)) (*Assoc, error) {
 	unmapped := make([]netip.AddrPort, len(remote))
 	for i, r := range remote {
 		unmapped[i] = netip.AddrPortFrom(r.Addr().Unmap(), r.Port())
 	}
-	return e.stack.dial(ctx, unmapped)
+	return e.stack.dial(ctx, unmapped, early)
 }
 
 // Accept waits for an association that a peer made. Its error is ErrClosed

@@ -3,6 +3,7 @@ package sctpmh
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -250,6 +251,21 @@ func (d *kernelDriver) translate(err error, last []PathInfo) error {
 		return ErrClosed
 	}
 	return &engine.AbortError{Code: wire.CauseUserAbort, Reason: err.Error()}
+}
+
+// early calls what Endpoint.DialEarly was given, if the peer is of the same
+// adaptation layer.
+func (d *kernelDriver) early(use func(*Assoc)) error {
+	if use == nil {
+		return nil
+	}
+	if p := d.assoc.Peer(); p.Adaptation != d.stack.ep.cfg.Adaptation {
+		err := fmt.Errorf("dial %v: adaptation layer indication is %#x, and data for %#x waits", p.Handshake, p.Adaptation, d.stack.ep.cfg.Adaptation)
+		d.end(err, "another adaptation layer")
+		return err
+	}
+	use(d.assoc)
+	return nil
 }
 
 func (d *kernelDriver) poke() {} // both goroutines wait at the queues themselves

@@ -101,7 +101,7 @@ func (s *kernelStack) accept() {
 
 // dial has the kernel try the addresses in turn. It sends to all of them at
 // one UDP port.
-func (s *kernelStack) dial(ctx context.Context, remote []netip.AddrPort) (*Assoc, error) {
+func (s *kernelStack) dial(ctx context.Context, remote []netip.AddrPort, early func(*Assoc)) (*Assoc, error) {
 	if len(remote) == 0 {
 		return nil, errors.New("dial: no remote address")
 	}
@@ -126,7 +126,7 @@ func (s *kernelStack) dial(ctx context.Context, remote []netip.AddrPort) (*Assoc
 	if err = c.Restrict(nil, false); err == nil {
 		var d *kernelDriver
 		if d, err = s.newDriver(c, netip.Addr{}); err == nil {
-			return d.assoc, nil
+			return d.assoc, d.early(early)
 		}
 	}
 	c.Abort(err.Error())

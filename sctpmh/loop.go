@@ -132,18 +132,25 @@ func (l *loop) step() {
 // send since then has still a message taken, so that it leaves with the next
 // packet and not after what others have waiting.
 func (l *loop) takeUnsent(now engine.Time) {
+	for _, o := range l.assoc.unsent.takeOrders() {
+		if o.weight > 0 {
+			l.engine.SetWeight(wire.StreamID(o.stream), o.weight)
+		} else {
+			l.engine.Discard(now, wire.StreamID(o.stream), o.discard)
+		}
+	}
 	mark := l.sendMark()
-	for l.engine.Established() && l.engine.SendSpace() > 0 {
+	for (l.engine.Established() || l.engine.MaySendEarly()) && l.engine.SendSpace() > 0 {
 		m, ok, err := l.assoc.unsent.tryTake(l.held() >= mark)
 		if !ok {
-			if err != nil {
+			if err != nil && l.engine.Established() {
 				l.engine.Shutdown(now)
 			}
 			return
 		}
 		// It was checked when it was queued. Should it be refused all the same,
 		// the user must not take it for sent.
-		if err := l.engine.Send(now, engine.Message{Stream: wire.StreamID(m.Stream), PPID: wire.PPID(m.PPID), Unordered: m.Unordered, Data: m.Data}); err != nil {
+		if err := l.engine.Send(now, engine.Message{Stream: wire.StreamID(m.Stream), PPID: wire.PPID(m.PPID), Unordered: m.Unordered, Group: m.Group, Data: m.Data}); err != nil {
 			l.engine.Abort(now, wire.CauseUserAbort, err.Error())
 			return
 		}
@@ -282,6 +289,7 @@ func (l *loop) rearm(now engine.Time) {
 func (l *loop) finish() {
 	now := l.stack.now()
 	l.stack.table.remove(&l.place, l)
+	l.notePeer() // of a dial that failed: who answered it
 	for m, ok := l.engine.Recv(now); ok; m, ok = l.engine.Recv(now) {
 		l.assoc.ready.force(Message{Stream: uint16(m.Stream), PPID: uint32(m.PPID), Unordered: m.Unordered, Data: m.Data})
 	}

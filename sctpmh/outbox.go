@@ -9,8 +9,9 @@ import (
 
 // An outbox passes messages from users to an association's driver. The
 // messages of a stream form a flow, its unordered ones another, and flows take
-// turns, a message each: however much a bulk stream has to send, others wait
-// for one message of it.
+// turns: however much a bulk stream has to send, others wait for one message of
+// it. As in the state machine they share in octets, by weight (deficit round
+// robin): in each turn a flow may send what it has saved enough for.
 //
 //	          put                  turn                   put
 //	(nothing) ---> fresh ---> served, with or without messages ---+
@@ -35,6 +36,17 @@ type outbox struct {
 	limit         int
 	err           error       // no more may be put; what there is is still taken
 	filled        gate.Signal // for who takes
+
+	weights map[uint16]int    // of streams, where it is not 1
+	void    map[uint16]uint32 // of a stream, the group that was discarded last: what still comes of it is dropped
+	orders  []order           // for the state machine
+}
+
+// An order is what the state machine is told of a stream.
+type order struct {
+	stream  uint16
+	discard uint32 // a group; 0: none
+	weight  int    // 0: as it is
 }
 
 // flowID names a flow.
@@ -49,6 +61,8 @@ type flow struct {
 	messages []Message
 	head     int
 	octets   int
+	weight   int
+	saved    int         // octets that it may send; below 0: what it went ahead by
 	room     gate.Signal // for who puts
 	next     *flow       // in a flowList
 }
@@ -89,6 +103,12 @@ func (b *outbox) add(m Message) (ok, wake bool, err error) {
 	if b.err != nil {
 		return false, false, b.err
 	}
+	if len(b.void) > 0 && m.Group != 0 {
+		if b.void[m.Stream] == m.Group {
+			return true, false, nil
+		}
+		delete(b.void, m.Stream) // whoever sends for one group is done with the one before
+	}
 	f := b.flows[m.flow()]
 	if f != nil && !b.admits(f) {
 		return false, false, nil
@@ -96,7 +116,10 @@ func (b *outbox) add(m Message) (ok, wake bool, err error) {
 	wake = f == nil || b.octets == 0
 	if f == nil {
 		f = flows.Get().(*flow)
-		f.id = m.flow()
+		f.id, f.weight, f.saved = m.flow(), 1, 0
+		if w := b.weights[m.Stream]; w > 0 && !m.Unordered {
+			f.weight = w
+		}
 		b.flows[f.id] = f
 		b.fresh.push(f)
 	}
@@ -135,10 +158,17 @@ func (b *outbox) tryTake(full bool) (m Message, ok bool, err error) {
 	}
 	m = f.pop()
 	b.octets -= len(m.Data)
-	if f.octets == 0 {
+	f.saved -= len(m.Data)
+	switch {
+	case f.octets == 0:
 		b.waiting--
+		f.saved = min(f.saved, 0)
+		b.served.push(f)
+	case f.saved >= f.first():
+		b.served.unpop(f) // its turn goes on
+	default:
+		b.served.push(f)
 	}
-	b.served.push(f)
 	if b.admits(f) && f.octets <= b.share()/2 {
 		f.room.Notify() // not for each message: waking somebody costs more than it
 	}
@@ -147,19 +177,93 @@ func (b *outbox) tryTake(full bool) (m Message, ok bool, err error) {
 
 // turn unlinks the flow whose turn it is.
 func (b *outbox) turn(full bool) *flow {
-	if f := b.fresh.pop(); f != nil || full {
-		return f
-	}
-	for f := b.served.pop(); f != nil; f = b.served.pop() {
+	for f := b.fresh.pop(); f != nil; f = b.fresh.pop() {
 		if f.octets > 0 {
 			return f
 		}
-		delete(b.flows, f.id)
-		if cap(f.messages) <= smallFlow {
-			flows.Put(f)
+		b.forget(f) // all was discarded
+	}
+	for f := b.nextServed(full); f != nil; f = b.nextServed(full) {
+		if f.octets == 0 {
+			b.forget(f)
+			continue
 		}
+		if f.saved < f.first() {
+			f.saved += b.quantum() * f.weight
+		}
+		if f.saved >= f.first() {
+			return f
+		}
+		b.served.push(f)
 	}
 	return nil
+}
+
+func (b *outbox) nextServed(full bool) *flow {
+	if full {
+		return nil
+	}
+	return b.served.pop()
+}
+
+// quantum is what a turn gives to a flow of weight 1: with the usual limit less
+// than a packet's worth.
+func (b *outbox) quantum() int { return max(1, b.limit>>8) }
+
+// forget drops a flow that is in no list.
+func (b *outbox) forget(f *flow) {
+	delete(b.flows, f.id)
+	if cap(f.messages) <= smallFlow {
+		flows.Put(f)
+	}
+}
+
+// discard drops what waits of a stream's ordered messages and is of a group, in
+// the state machine too, and what is still put of it.
+func (b *outbox) discard(stream uint16, group uint32) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.void == nil {
+		b.void = make(map[uint16]uint32)
+	}
+	b.void[stream] = group
+	b.orders = append(b.orders, order{stream: stream, discard: group})
+	f := b.flows[flowID{stream, false}]
+	if f == nil || f.octets == 0 {
+		return
+	}
+	octets := f.discard(group)
+	b.octets -= octets
+	if f.octets == 0 {
+		b.waiting--
+	}
+	f.room.Notify()
+}
+
+// weigh sets a stream's weight, from 1 on.
+func (b *outbox) weigh(stream uint16, weight int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.weights == nil {
+		b.weights = make(map[uint16]int)
+	}
+	b.weights[stream] = weight
+	if weight == 1 {
+		delete(b.weights, stream)
+	}
+	if f := b.flows[flowID{stream, false}]; f != nil {
+		f.weight = weight
+	}
+	b.orders = append(b.orders, order{stream: stream, weight: weight})
+}
+
+// takeOrders returns what the state machine has not been told yet.
+func (b *outbox) takeOrders() []order {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	o := b.orders
+	b.orders = nil
+	return o
 }
 
 // flows are those of streams that wait for nothing: one that sends a message now
@@ -176,6 +280,7 @@ func (b *outbox) take(ctx context.Context) (Message, error) {
 			return m, err
 		}
 		b.mu.Lock()
+		b.orders = nil // this driver has nobody to tell
 		if b.octets > 0 || b.err != nil {
 			b.mu.Unlock()
 			continue
@@ -220,6 +325,25 @@ func (f *flow) pop() Message {
 	return m
 }
 
+// first is the size of the first message.
+func (f *flow) first() int { return len(f.messages[f.head].Data) }
+
+// discard drops the messages of a group and returns how many octets they were.
+func (f *flow) discard(group uint32) (octets int) {
+	kept := f.messages[:0]
+	for _, m := range f.messages[f.head:] {
+		if m.Group == group {
+			octets += len(m.Data)
+		} else {
+			kept = append(kept, m)
+		}
+	}
+	clear(f.messages[len(kept):])
+	f.messages, f.head = kept, 0
+	f.octets -= octets
+	return octets
+}
+
 // A flowList is flows in the order of their turns.
 type flowList struct{ first, last *flow }
 
@@ -242,4 +366,12 @@ func (l *flowList) pop() *flow {
 		l.last = nil
 	}
 	return f
+}
+
+// unpop puts a flow before the first one.
+func (l *flowList) unpop(f *flow) {
+	f.next, l.first = l.first, f
+	if l.last == nil {
+		l.last = f
+	}
 }

@@ -327,7 +327,7 @@ func (s *userStack) refuse(m *engine.Assoc, why string, limit int) {
 }
 
 // dial tries the pairs of local and remote addresses in turn.
-func (s *userStack) dial(ctx context.Context, remote []netip.AddrPort) (*Assoc, error) {
+func (s *userStack) dial(ctx context.Context, remote []netip.AddrPort, early func(*Assoc)) (*Assoc, error) {
 	if s.ep.cfg.Backend == Raw {
 		for i, r := range remote {
 			remote[i] = netip.AddrPortFrom(r.Addr(), 0)
@@ -366,6 +366,9 @@ func (s *userStack) dial(ctx context.Context, remote []netip.AddrPort) (*Assoc, 
 	case err := <-failed:
 		return nil, err
 	case a := <-made:
+		if early != nil {
+			early(a)
+		}
 		return a.connected(ctx, public(pairs))
 	}
 }

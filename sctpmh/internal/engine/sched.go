@@ -20,8 +20,8 @@ type scheduler struct {
 // small message would wait longer for others.
 const quantum = 1500
 
-// maxWeight bounds how long the others wait for one flow.
-const maxWeight = 64
+// MaxWeight bounds how long the others wait for one flow.
+const MaxWeight = 64
 
 type flowID struct {
 	stream    wire.StreamID
@@ -125,5 +125,5 @@ func (f *outFlow) discard(group uint32) (octets int) {
 // those of a stream of weight 1 get, while both wait. Weights are from 1, the
 // default, to 64.
 func (a *Assoc) SetWeight(stream wire.StreamID, weight int) {
-	a.out.flow(flowID{stream, false}).weight = clamp(weight, 1, maxWeight)
+	a.out.flow(flowID{stream, false}).weight = clamp(weight, 1, MaxWeight)
 }
