@@ -15,7 +15,7 @@ FUZZ = \
 	./sctpmh/internal/addrwatch:FuzzMessages ./sctpmh/internal/kernel:FuzzNotification ./sctpmh/internal/udp:FuzzHint \
 	./tcpemu:FuzzFrame ./tcpemu:FuzzSession ./tcpemu:FuzzTranscript ./internal/socks5:FuzzRequest ./internal/publish:FuzzKey \
 	./internal/ftp:FuzzAnnouncements ./internal/proxy:FuzzSockets \
-	./noid/internal/dnssec:FuzzValidate ./noid:FuzzHosts ./noid:FuzzResolvConf ./noid:FuzzUpstream ./noid:FuzzAnswer ./noid:FuzzMessage
+	./noid/internal/dnssec:FuzzValidate ./noid:FuzzHosts ./noid:FuzzResolvConf ./noid:FuzzUpstream ./noid:FuzzAnswer ./noid:FuzzMessage ./noid:FuzzSVCB ./noid:FuzzText
 
 .PHONY: build test tools race demo sim diff-tcp fuzz lint conformance interop bench bench-failover bench-throughput clean
 
