@@ -265,3 +265,14 @@ func (u *upstreams) ask(ctx context.Context, q *dns.Msg, up Upstream, s servers)
 	}
 	return m, err
 }
+
+// Ask puts a question to the server as a resolver would, and returns what it
+// says, be it a failure. It is for those who examine servers.
+func (u Upstream) Ask(ctx context.Context, name string, qtype uint16, roots *x509.CertPool) (*dns.Msg, error) {
+	var running sync.WaitGroup
+	defer running.Wait()
+	s := newUpstreams(func() servers { return servers{[]Upstream{u}, queryTimeout, queryTries} }, &running)
+	defer s.close()
+	s.roots = roots
+	return s.ask(ctx, newQuery(name, qtype, 0), u, s.current())
+}

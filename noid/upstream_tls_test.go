@@ -95,6 +95,22 @@ func TestN20Certificates(t *testing.T) {
 	}
 }
 
+// Who examines a server is told what it says, or why it is not asked.
+func TestAsk(t *testing.T) {
+	w := newSecureWorld(t, "dns.example", time.Now().Add(time.Hour))
+	w.SetFault("failing.example", dnstest.Fault{Rcode: dns.RcodeServerFailure})
+	for _, up := range append(w.ups, Upstream{Addr: netip.MustParseAddrPort(w.Addr())}) {
+		for name, rcode := range map[string]int{"www.example.net.": dns.RcodeSuccess, "failing.example.": dns.RcodeServerFailure, "none.example.": dns.RcodeNameError} {
+			if m, err := up.Ask(t.Context(), name, dns.TypeA, w.roots); err != nil || m.Rcode != rcode {
+				t.Errorf("%v, %s: %v, %v", up, name, m, err)
+			}
+		}
+		if m, err := up.Ask(t.Context(), "www.example.net.", dns.TypeA, x509.NewCertPool()); (err == nil) == up.Proto.encrypted() {
+			t.Errorf("%v: %v, %v", up, m, err)
+		}
+	}
+}
+
 // N20: a server that is not the one that is meant does not keep another, with a
 // certificate or in clear, from being asked, and what comes from that is worth
 // no more than usual.

@@ -135,7 +135,9 @@ func TestPublicAddresses(t *testing.T) {
 // What is believed of a server depends on where it is, whether resolv.conf says
 // so, and what it answers.
 func TestTrust(t *testing.T) {
-	strict := &config.Common{DNS: config.DNS{Trust: config.Trust{Trust: noid.Strict}}}
+	off := false
+	strict := &config.Common{DNS: config.DNS{Trust: config.Trust{Trust: noid.Strict}, Validate: &off}}
+	const secret = "203.0.113.53:853"
 	for _, c := range []struct {
 		name        string
 		server      string
@@ -151,8 +153,13 @@ func TestTrust(t *testing.T) {
 		{"a stub that does not validate, strict", "[::1]:53", true, false, strict, Warn, "on this host, not validated"},
 		{"far away, believed", "203.0.113.53:53", true, true, strict, Warn, "in clear over the network, where answers can be forged, so trust-ad is not believed"},
 		{"far away", "203.0.113.53:53", false, true, &config.Common{}, OK, "in clear"},
+		{"far away, over TLS", secret, true, true, strict, OK, "tls://203.0.113.53:853#dns.example answers; validated"},
+		{"far away, over TLS, not validated", secret, true, false, strict, Warn, "in secret"},
 	} {
 		a := answer{server: noid.Upstream{Addr: netip.MustParseAddrPort(c.server), TrustAD: c.believed}, msg: new(dns.Msg)}
+		if c.server == secret {
+			a.server.Proto, a.server.Name = noid.ProtoTLS, "dns.example."
+		}
 		a.msg.AuthenticatedData = c.ad
 		if f := a.finding(c.cfg, "."); f.Status != c.wantStatus || !strings.Contains(f.Seen, c.wantChannel) {
 			t.Errorf("%s: %+v, want %s and %q", c.name, f, c.wantStatus, c.wantChannel)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,7 +23,8 @@ const (
 )
 
 // checkResolver asks every DNS server one question: for the configured name,
-// or for the root's servers.
+// or for the root's servers. Where answers are validated here, another one says
+// whether the server passes signatures on.
 func checkResolver(ctx context.Context, c *config.Common, resolvConf string) (out []Finding) {
 	servers, err := upstreams(c, resolvConf)
 	if err != nil || len(servers) == 0 {
@@ -33,19 +35,28 @@ func checkResolver(ctx context.Context, c *config.Common, resolvConf string) (ou
 		name, qtype = dns.Fqdn(string(c.Name)), dns.TypeA
 	}
 	answers := ask(ctx, servers, name, qtype)
+	var keys []answer
+	if c.DNS.Validates() {
+		keys = ask(ctx, servers, ".", dns.TypeDNSKEY)
+	}
 	silent := Fail
 	for _, a := range answers {
 		if a.err == nil {
 			silent = Warn // others stand in
 		}
 	}
-	for _, a := range answers {
+	for i, a := range answers {
 		if a.err != nil {
-			out = append(out, Finding{resolverCheck, silent, fmt.Sprintf("%v: %s %s: %v", a.server.Addr, dns.TypeToString[qtype], name, a.err),
+			out = append(out, Finding{resolverCheck, silent, fmt.Sprintf("%s: %s %s: %v", a.label(), dns.TypeToString[qtype], name, a.err),
 				[]string{"name a server that answers in dns.upstream, or mend " + resolvConf}})
 			continue
 		}
-		out = append(out, a.finding(c, name))
+		f := a.finding(c, name)
+		if f.Status == OK && keys != nil && !keys[i].signed() {
+			f = Finding{resolverCheck, Warn, f.Seen + `; it passes no signatures on, so no name is validated, and with dns.trust = "strict" none is believed`,
+				[]string{"name a server that knows DNSSEC in dns.upstream, and zones that nobody signs in dns.unsigned"}}
+		}
+		out = append(out, f)
 	}
 	return out
 }
@@ -89,6 +100,13 @@ func ask(ctx context.Context, servers []noid.Upstream, name string, qtype uint16
 	for i, s := range servers {
 		a := &answers[i]
 		a.server = s
+		if s.Proto != noid.ProtoUDP {
+			wg.Go(func() { // ends with ctx at the latest
+				m, err := s.Ask(ctx, name, qtype, nil)
+				a.msg, a.err = judge(ctx, m, err)
+			})
+			continue
+		}
 		conn, err := client.DialContext(ctx, s.Addr.String())
 		if err != nil {
 			a.err = cause(err)
@@ -107,9 +125,14 @@ func ask(ctx context.Context, servers []noid.Upstream, name string, qtype uint16
 
 func exchange(ctx context.Context, client dns.Client, conn *dns.Conn, name string, qtype uint16) (*dns.Msg, error) {
 	q := new(dns.Msg).SetQuestion(name, qtype)
-	q.SetEdns0(1232, false)
+	q.SetEdns0(1232, qtype == dns.TypeDNSKEY) // with DO signatures come along (RFC 4035 section 3.2.1)
 	q.AuthenticatedData = true // asks for AD in the answer (RFC 6840 section 5.7)
 	m, _, err := client.ExchangeWithConnContext(ctx, q, conn)
+	return judge(ctx, m, err)
+}
+
+// judge turns an answer of no use into an error.
+func judge(ctx context.Context, m *dns.Msg, err error) (*dns.Msg, error) {
 	switch {
 	case err != nil && (ctx.Err() != nil || os.IsTimeout(err)):
 		return nil, fmt.Errorf("no answer within %v", answerTime)
@@ -124,17 +147,35 @@ func exchange(ctx context.Context, client dns.Client, conn *dns.Conn, name strin
 // finding judges a server that answers.
 func (a answer) finding(c *config.Common, name string) Finding {
 	channel := a.channel()
-	seen := fmt.Sprintf("%v answers; %s", a.server.Addr, channel)
+	seen := fmt.Sprintf("%s answers; %s", a.label(), channel)
 	switch {
 	case a.msg.Rcode == dns.RcodeNameError && c.Name != "":
 		return Finding{resolverCheck, Warn, seen + "; it knows no " + name, []string{"publish all addresses of this host under that name: peers permit no others"}}
 	case a.server.TrustAD && !a.server.Believed():
 		return Finding{resolverCheck, Warn, seen + ", so trust-ad is not believed", []string{"run a validating resolver on this host, or name one that is asked over TLS in dns.upstream"}}
-	case c.DNS.Trust.Trust == noid.Strict && !a.validated():
+	case c.DNS.Trust.Trust == noid.Strict && !c.DNS.Validates() && !a.validated():
 		return Finding{resolverCheck, Warn, seen + `; with dns.trust = "strict" no second address of a peer is taken`,
 			[]string{"run a validating resolver on this host, with nameserver 127.0.0.1 and options trust-ad in resolv.conf, or list the peers in dns.hosts"}}
 	}
 	return Finding{resolverCheck, OK, seen, nil}
+}
+
+// label is how the server is named to the operator.
+func (a answer) label() string {
+	if a.server.Proto == noid.ProtoUDP {
+		return a.server.Addr.String()
+	}
+	return a.server.String()
+}
+
+// signed reports whether signatures came along, or would have had there been
+// room for them.
+func (a answer) signed() bool {
+	if a.err != nil {
+		return false
+	}
+	isSig := func(rr dns.RR) bool { return rr.Header().Rrtype == dns.TypeRRSIG }
+	return a.msg.Truncated || slices.ContainsFunc(a.msg.Answer, isSig)
 }
 
 func (a answer) validated() bool { return a.server.Believed() && a.msg.AuthenticatedData }
@@ -144,6 +185,8 @@ func (a answer) channel() string {
 	switch {
 	case a.validated():
 		return "validated by a server that is believed"
+	case a.server.Proto == noid.ProtoTLS || a.server.Proto == noid.ProtoHTTPS:
+		return "in secret, not validated"
 	case a.server.Addr.Addr().IsLoopback():
 		return "on this host, not validated"
 	}
