@@ -15,6 +15,19 @@ func (d *DNS) DNSSEC() noid.DNSSEC {
 	return sec
 }
 
+// Validates reports whether answers are validated here.
+func (d *DNS) Validates() bool {
+	for _, n := range d.Unsigned {
+		if n.Name == "." {
+			return false
+		}
+	}
+	if d.Validate != nil {
+		return *d.Validate
+	}
+	return d.Trust.Trust == noid.Strict
+}
+
 // ZoneName is the name of a zone, "." for all of the DNS.
 type ZoneName struct{ noid.Name }
 

@@ -17,6 +17,13 @@ unsigned = ["Corp.example", "."]
 	if d := c.DNS.DNSSEC(); d.Validate == nil || *d.Validate || len(d.Anchors) != 1 || len(d.Unsigned) != 2 || d.Unsigned[0] != "corp.example." || d.Unsigned[1] != "." {
 		t.Errorf("%+v", d)
 	}
+	for text, want := range map[string]bool{
+		"": false, "trust = \"strict\"": true, "validate = true": true, "trust = \"strict\"\nvalidate = false": false, "trust = \"strict\"\nunsigned = [\".\"]": false,
+	} {
+		if c, err := LoadSocks(file(t, "[dns]\n"+text+"\n")); err != nil || c.DNS.Validates() != want {
+			t.Errorf("%q validates: %v, want %v; %v", text, !want, want, err)
+		}
+	}
 	if c, err = LoadSocks(file(t, "")); err != nil || c.DNS.Validate != nil {
 		t.Errorf("without a word: %+v, %v", c.DNS, err)
 	}

@@ -125,8 +125,8 @@ func ask(ctx context.Context, servers []noid.Upstream, name string, qtype uint16
 
 func exchange(ctx context.Context, client dns.Client, conn *dns.Conn, name string, qtype uint16) (*dns.Msg, error) {
 	q := new(dns.Msg).SetQuestion(name, qtype)
-	q.SetEdns0(1232, qtype == dns.TypeDNSKEY) // with DO signatures come along (RFC 4035 section 3.2.1)
-	q.AuthenticatedData = true // asks for AD in the answer (RFC 6840 section 5.7)
+	q.SetEdns0(1232, qtype == dns.TypeDNSKEY) // DO: signatures come along (RFC 4035 section 3.2.1)
+	q.AuthenticatedData = true                // asks for AD in the answer (RFC 6840 section 5.7)
 	m, _, err := client.ExchangeWithConnContext(ctx, q, conn)
 	return judge(ctx, m, err)
 }

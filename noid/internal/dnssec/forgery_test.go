@@ -162,6 +162,10 @@ func TestParentSideRecord(t *testing.T) {
 			t.Errorf("%s: %v", test.what, r)
 		}
 	}
+	// Who holds a child's key is not the one to say which keys it has.
+	s.want("a DS record of the child's own", s.ask("up.net.", dns.TypeDS, func(m *dns.Msg) {
+		m.Answer = sign(key.DS("up.net.", dns.SHA256))
+	}), Bogus, noSigs)
 	// The apex' own record denies types of up.net, but no DS record, of which it is not
 	// the judge; the one above is.
 	s.want("an absent type", s.ask("up.net.", dns.TypeA, absent(0, apex)), Secure, 0)

@@ -64,6 +64,22 @@ func TestKeyTrap(t *testing.T) {
 	if n := maxVerifications - w.verifications; n != maxVerifications {
 		t.Errorf("an RRset costs %d signatures tried, want %d: all that the message may", n, maxVerifications)
 	}
+	if _, r := s.verify(w, set, "example.net.", twins); w.verifications != 0 || !strings.Contains(r.Reason, "needs more than") {
+		t.Errorf("another RRset of the message: %v, %d more tried", r, -w.verifications)
+	}
+	unknown := *sig
+	unknown.KeyTag++
+	late := &rrset{name: set.name, rtype: set.rtype, rrs: set.rrs}
+	for range maxSignatures {
+		late.sigs = append(late.sigs, &unknown)
+	}
+	late.sigs = append(late.sigs, sig)
+	if sig, _ := s.verify(newWork(), late, "example.net.", []*dns.DNSKEY{key}); sig != nil {
+		t.Errorf("more than %d signatures are looked at", maxSignatures)
+	}
+	if sig, r := s.verify(newWork(), &rrset{name: set.name, rtype: set.rtype, rrs: set.rrs, sigs: late.sigs[1:]}, "example.net.", []*dns.DNSKEY{key}); sig == nil {
+		t.Errorf("signature %d is not looked at: %v", maxSignatures, r)
+	}
 	w = newWork()
 	set.sigs = set.sigs[:1]
 	s.verify(w, set, "example.net.", twins)
