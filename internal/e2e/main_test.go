@@ -28,7 +28,7 @@ func build() (env []string, cleanup func(), err error) {
 		return nil, nil, err
 	}
 	cleanup = func() { os.RemoveAll(dir) }
-	cmd := exec.Command("go", "build", "-o", dir+"/", "../../cmd/mh-socks", "../../cmd/mh-gw")
+	cmd := exec.Command("go", "build", "-o", dir+"/", "../../cmd/mh", "../../cmd/mh-socks", "../../cmd/mh-gw")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		cleanup()
 		return nil, nil, fmt.Errorf("build the programs: %w\n%s", err, out)
