@@ -20,4 +20,16 @@
 // the address gains nothing by claiming it. How the tie was found is the
 // Set's Binding, over which way the records came its Channel; the trust mode
 // of the resolver says what is enough.
+//
+// # Time
+//
+// A Set is a snapshot. [Resolver.Watch] tells what becomes of a name while
+// there are associations with its host: answers add members and withdraw them,
+// and silence does neither. While no server answers, old answers stand for new
+// ones for a day (RFC 8767), but of their members only those count that an
+// association has confirmed before ([Resolver.Reached]): the others may be
+// somebody else's by now. What one network said is not believed on another.
+//
+// Limits on what names, servers and peers can make a resolver do are in
+// limits.go, each with what it stops.
 package noid
