@@ -4,21 +4,22 @@ import "time"
 
 // Bounds on what names and servers can make this package do.
 const (
-	maxLocators  = 8    // of a set: more would swell handshakes and probes
-	maxPairs     = 12   // of source and destination that a dial tries: a name must not have hundreds of hosts hit
-	maxTargets   = 4    // SVCB targets of a name that are used
-	maxAliases   = 4    // SVCB aliases that are followed
-	maxCNAMEs    = 8    // of an answer that are followed
-	maxPTRNames  = 4    // reverse names that are tried: a hostile reverse zone lists thousands
-	maxRecords   = 64   // of an answer that are looked at
-	maxCache     = 4096 // answers that are remembered
-	maxQueries   = 64   // under way at once; further ones wait
-	maxReferrals = 4096 // addresses whose host may be looked for: a page with many links has as many names looked up
-	maxDropped   = 64   // addresses whose rejection is remembered
-	maxSeen      = 4096 // names that are remembered to speak mh: pages name thousands
-	maxReached   = 4096 // names of which confirmed addresses are remembered: peers claim thousands
-	maxWatched   = 4096 // names that are followed: peers claim thousands
-	maxSearch    = 6    // domains of a search list: one name must not become dozens of questions
+	maxLocators  = 8        // of a set: more would swell handshakes and probes
+	maxPairs     = 12       // of source and destination that a dial tries: a name must not have hundreds of hosts hit
+	maxTargets   = 4        // SVCB targets of a name that are used
+	maxAliases   = 4        // SVCB aliases that are followed
+	maxCNAMEs    = 8        // of an answer that are followed
+	maxPTRNames  = 4        // reverse names that are tried: a hostile reverse zone lists thousands
+	maxRecords   = 64       // of an answer that are looked at
+	maxCache     = 4096     // answers that are remembered
+	maxQueries   = 64       // under way at once; further ones wait
+	maxReferrals = 4096     // addresses whose host may be looked for: a page with many links has as many names looked up
+	maxDropped   = 64       // addresses whose rejection is remembered
+	maxSeen      = 4096     // names that are remembered to speak mh: pages name thousands
+	maxReached   = 4096     // names of which confirmed addresses are remembered: peers claim thousands
+	maxWatched   = 4096     // names that are followed: peers claim thousands
+	maxRoutes    = 64 << 10 // octets of a table of routes that are read: a router's has a million lines
+	maxSearch    = 6        // domains of a search list: one name must not become dozens of questions
 
 	verifyBudget = 3 * time.Second // for all the lookups of one Verify, and the wait for its turn
 	verifyRate   = 50              // inbound verifications a second: a flood of peers must not become one of queries

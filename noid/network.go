@@ -2,9 +2,9 @@ package noid
 
 import (
 	"bufio"
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -48,8 +48,9 @@ func SystemNetwork() string {
 		facts = append(facts, string(b))
 	}
 	for _, file := range []string{"/proc/net/route", "/proc/net/ipv6_route"} {
-		if b, err := os.ReadFile(file); err == nil { // elsewhere than on Linux there is none
-			facts = append(facts, defaultRoutes(b)...)
+		if f, err := os.Open(file); err == nil { // elsewhere than on Linux there is none
+			facts = append(facts, defaultRoutes(io.LimitReader(f, maxRoutes))...)
+			f.Close()
 		}
 	}
 	facts = append(facts, linkPrefixes()...)
@@ -60,8 +61,8 @@ func SystemNetwork() string {
 
 // defaultRoutes returns the gateways and interfaces of the default routes of
 // one of Linux's tables, without the counters that change with every packet.
-func defaultRoutes(table []byte) (out []string) {
-	for lines := bufio.NewScanner(bytes.NewReader(table)); lines.Scan(); {
+func defaultRoutes(table io.Reader) (out []string) {
+	for lines := bufio.NewScanner(table); lines.Scan(); {
 		f := strings.Fields(lines.Text())
 		switch {
 		case len(f) == 11 && f[1] == "00000000" && f[7] == "00000000": // Iface Destination Gateway ... Mask

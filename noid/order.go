@@ -64,8 +64,18 @@ func (r *Resolver) Order(host Name, dst []Locator, local []netip.Addr) []Pair {
 
 // OrderDestinations returns each destination once, in the order in which Order
 // comes to it, and last those that no source reaches: routes may know more.
-func (r *Resolver) OrderDestinations(host Name, dst []Locator, local []netip.Addr) []Locator {
-	return interleave(sorted(dst, local, r.reached.trips(host)))
+func (r *Resolver) OrderDestinations(host Name, dst []Locator, local []netip.Addr) (out []Locator) {
+	for _, p := range r.Order(host, dst, local) {
+		if !slices.ContainsFunc(out, func(l Locator) bool { return l.Addr == p.Dst.Addr }) {
+			out = append(out, p.Dst)
+		}
+	}
+	for _, d := range interleave(sorted(dst, local, nil)) {
+		if !slices.ContainsFunc(out, func(l Locator) bool { return l.Addr == d.Addr }) {
+			out = append(out, d)
+		}
+	}
+	return out
 }
 
 // rows returns for each destination, in order, its pairs.

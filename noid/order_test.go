@@ -95,6 +95,7 @@ func TestN24Pairs(t *testing.T) {
 	}
 	two := addrs("9.1.0.1", "9.2.0.1")
 	want(t, "N24 two by two", text(w.Order("h.", locators("9.3.0.1", "9.4.0.1"), two)), "9.2.0.1-9.3.0.1 9.1.0.1-9.4.0.1 9.1.0.1-9.3.0.1 9.2.0.1-9.4.0.1")
+	want(t, "N24 each once", inOrder(w.OrderDestinations("h.", locators("2a00::1", "9.3.0.1", "9.4.0.1"), two)), "9.3.0.1 9.4.0.1 2a00::1")
 	w.Reached("h.", addr("9.4.0.1"), time.Millisecond)
 	w.Reached("h.", addr("9.3.0.1"), time.Second)
 	if first := w.Order("h.", locators("9.3.0.1", "9.4.0.1"), two)[0].Dst.Addr; first != addr("9.4.0.1") {

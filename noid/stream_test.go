@@ -200,8 +200,8 @@ func TestN26Partition(t *testing.T) {
 func TestN26DefaultRoutes(t *testing.T) {
 	const four = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\neth0\t00000000\t010010AC\t0003\t0\t0\t0\t00000000\t0\t0\t0\neth0\t000010AC\t00000000\t0001\t0\t0\t0\t00F0FFFF\t0\t0\t0\n"
 	const six = "00000000000000000000000000000000 00 00000000000000000000000000000000 00 fe800000000000000000000000000001 00000400 00000001 00000007 00450003     eth1\n00000000000000000000000000000000 00 00000000000000000000000000000000 00 00000000000000000000000000000000 ffffffff 00000001 00000000 00200200       lo\n"
-	want(t, "IPv4", strings.Join(defaultRoutes([]byte(four)), ","), "eth0 010010AC")
-	want(t, "IPv6", strings.Join(defaultRoutes([]byte(six)), ","), "eth1 fe800000000000000000000000000001")
+	want(t, "IPv4", strings.Join(defaultRoutes(strings.NewReader(four)), ","), "eth0 010010AC")
+	want(t, "IPv6", strings.Join(defaultRoutes(strings.NewReader(six)), ","), "eth1 fe800000000000000000000000000001")
 }
 
 // N27: a thousand dials to a name at once cost what one costs, and while the
