@@ -106,7 +106,7 @@ func (a *Assoc) TrySend(m Message) (ok bool, err error) {
 	return ok, err
 }
 
-// Discard drops the ordered messages of a stream that are of a group, which is not
+// Discard drops the ordered messages of a stream that are of a group, unless that is
 // 0, and of which nothing has left. What is still sent of the group is dropped
 // too, until something of another one is sent on the stream.
 func (a *Assoc) Discard(stream uint16, group uint32) {

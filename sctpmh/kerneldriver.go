@@ -260,7 +260,7 @@ func (d *kernelDriver) early(use func(*Assoc)) error {
 		return nil
 	}
 	if p := d.assoc.Peer(); p.Adaptation != d.stack.ep.cfg.Adaptation {
-		err := fmt.Errorf("dial %v: adaptation layer indication is %#x, and data for %#x waits", p.Handshake, p.Adaptation, d.stack.ep.cfg.Adaptation)
+		err := fmt.Errorf("dial %v: adaptation layer indication is %#x, and data for %#x waits: %w", p.Handshake, p.Adaptation, d.stack.ep.cfg.Adaptation, syscall.EPROTO)
 		d.end(err, "another adaptation layer")
 		return err
 	}

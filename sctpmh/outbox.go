@@ -221,6 +221,9 @@ func (b *outbox) forget(f *flow) {
 // discard drops what waits of a stream's ordered messages and is of a group, in
 // the state machine too, and what is still put of it.
 func (b *outbox) discard(stream uint16, group uint32) {
+	if group == 0 {
+		return
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.void == nil {

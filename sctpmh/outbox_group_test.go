@@ -51,6 +51,7 @@ func TestOutboxDiscards(t *testing.T) {
 	put(3, 5, "y", false)
 	b.discard(1, 5)
 	b.discard(3, 5)
+	b.discard(1, 0)
 	put(1, 5, "late", false)
 	put(1, 6, "d", false)
 	put(1, 5, "e", false) // a new use of the number

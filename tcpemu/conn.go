@@ -54,6 +54,7 @@ type Conn struct {
 	keepAlive *keepAlive
 	linger    *linger
 	relay     *relay
+	weighted  bool // SetWeight was called
 }
 
 func newConn(s *session, sid uint16, epoch uint32, credit uint64, window int) *Conn {
@@ -243,6 +244,9 @@ func (c *Conn) retireLocked() {
 	c.settle()
 	if c.recv.ended && c.send.ended && c.send.owed == nil {
 		c.stopTimers()
+		if c.weighted {
+			c.s.assoc.SetWeight(c.sid, 1) // for the next one with this number
+		}
 		c.s.forget(c)
 	}
 }

@@ -35,6 +35,8 @@ func newFake(out chan<- sctpmh.Message) *fakeAssoc {
 func (a *fakeAssoc) ID() uint64                     { return 1 }
 func (a *fakeAssoc) Permit([]netip.Addr)            {}
 func (a *fakeAssoc) SetCandidates([]netip.AddrPort) {}
+func (a *fakeAssoc) Discard(uint16, uint32)         {}
+func (a *fakeAssoc) SetWeight(uint16, int)          {}
 func (a *fakeAssoc) Peer() sctpmh.Peer              { return a.peer }
 func (a *fakeAssoc) MaxPayload() int                { return 1204 }
 func (a *fakeAssoc) PathsChanged() <-chan struct{}  { return nil }

@@ -4,12 +4,10 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -261,11 +259,16 @@ func (d *Dialer) dialHost(ctx context.Context, host Endpoint, r *request) (*Conn
 	p := d.pool()
 	var tried *member
 	for {
-		m, fresh, err := d.memberFor(ctx, &host, tried)
+		m, fresh, first, err := d.memberFor(ctx, &host, tried, r)
 		if err != nil {
 			return nil, err
 		}
-		c, err := m.session.open(ctx, r)
+		var c *Conn
+		if fresh {
+			c, err = m.session.await(ctx, r, first)
+		} else {
+			c, err = m.session.open(ctx, r)
+		}
 		if m.key == (key{}) {
 			p.leave(m) // it ends with the one connection
 		}
@@ -283,32 +286,33 @@ func (d *Dialer) dialHost(ctx context.Context, host Endpoint, r *request) (*Conn
 }
 
 // memberFor returns a member that is ready to serve a dial to a host, other
-// than the one that was tried, and whether it was made for this dial.
-func (d *Dialer) memberFor(ctx context.Context, host *Endpoint, tried *member) (m *member, fresh bool, err error) {
+// than the one that was tried. A fresh one was made for this dial, and its
+// connection is the first to be opened.
+func (d *Dialer) memberFor(ctx context.Context, host *Endpoint, tried *member, r *request) (m *member, fresh bool, first opening, err error) {
 	p := d.pool()
 	for {
 		if m := d.reuse(host, tried); m != nil {
-			return m, false, nil
+			return m, false, first, nil
 		}
 		m, fresh, err := p.join(d, host)
 		if err != nil {
-			return nil, false, err
+			return nil, false, first, err
 		}
 		if fresh {
-			d.make(ctx, m)
-			return m, true, m.err
+			first = d.make(ctx, m, r)
+			return m, true, first, m.err
 		}
 		select {
 		case <-m.ready:
 		case <-ctx.Done():
-			return nil, false, ctx.Err()
+			return nil, false, first, ctx.Err()
 		}
 		switch {
 		case m.givenUp && ctx.Err() == nil: // that dial was, this one is not
 		case m.err != nil:
-			return nil, false, m.err
+			return nil, false, first, m.err
 		case m.session.usable():
-			return m, false, nil
+			return m, false, first, nil
 		default:
 			p.leave(m)
 		}
@@ -328,12 +332,13 @@ func (d *Dialer) reuse(host *Endpoint, tried *member) *member {
 	return p.peerMade(k, host, tried)
 }
 
-// make makes a member's association, unless Close comes first.
-func (d *Dialer) make(ctx context.Context, m *member) {
+// make makes a member's association, unless Close comes first, and opens the
+// first connection with it.
+func (d *Dialer) make(ctx context.Context, m *member, r *request) (first opening) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(d.life, cancel)()
-	if m.session, m.err = d.connect(ctx, m); m.err != nil {
+	if m.session, first, m.err = d.connect(ctx, m, r); m.err != nil {
 		m.givenUp = ctx.Err() != nil
 		if d.life.Err() != nil {
 			m.err = net.ErrClosed
@@ -341,36 +346,7 @@ func (d *Dialer) make(ctx context.Context, m *member) {
 		d.pool().remove(m)
 	}
 	close(m.ready)
-}
-
-// connect makes an association with a host and starts a session on it.
-func (d *Dialer) connect(ctx context.Context, m *member) (*session, error) {
-	host := &m.host
-	a, err := d.Endpoint.Dial(ctx, host.Remotes)
-	if err != nil {
-		return nil, hostError(host.Name, err)
-	}
-	p := a.Peer()
-	if p.Adaptation != AdaptationCode {
-		a.Abort("adaptation layer indication is not 0x6d680001")
-		return nil, hostError(host.Name, fmt.Errorf("%v speaks SCTP but not tcpemu (adaptation %#x): %w", p.Handshake, p.Adaptation, syscall.EPROTO))
-	}
-	if host.Permit != nil {
-		a.Permit(host.Permit(p.Handshake.Addr(), p.Listed, p.Silent))
-	}
-	if d.Policy == Aggregate {
-		a.SetAggregate(true)
-	}
-	cfg := sessionConfig{name: d.Name, dialled: true, log: d.Logger, windows: d.Windows}
-	if cfg.log == nil {
-		cfg.log = slog.New(slog.DiscardHandler)
-	}
-	if d.Listener != nil && m.key != (key{}) {
-		cfg.accept = d.Listener.take
-	}
-	s := newSession(a, cfg)
-	s.identity.resolve(host.Identity, nil)
-	return s, nil
+	return first
 }
 
 func hostError(name string, err error) error {

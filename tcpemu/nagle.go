@@ -2,8 +2,6 @@ package tcpemu
 
 import (
 	"time"
-
-	"github.com/sctpmh/mh/sctpmh"
 )
 
 // nagle is Nagle's algorithm (RFC 896, RFC 1122 section 4.2.3.4): what does not
@@ -175,7 +173,7 @@ func (c *Conn) trySendHeld() (wait <-chan struct{}, more bool) {
 	g.held = g.held[k:]
 	s.sent += uint64(k)
 	c.mu.Unlock()
-	ok, err := c.s.assoc.TrySend(sctpmh.Message{Stream: c.sid, PPID: ppidData, Data: b})
+	ok, err := c.s.assoc.TrySend(c.message(ppidData, b))
 	if ok {
 		c.awaitAck()
 		return nil, true

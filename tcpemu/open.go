@@ -7,8 +7,6 @@ import (
 	"net"
 	"syscall"
 	"time"
-
-	"github.com/sctpmh/mh/sctpmh"
 )
 
 // A request is what a dial asks of a peer.
@@ -49,23 +47,35 @@ func (s *session) open(ctx context.Context, r *request) (*Conn, error) {
 	if err := s.mayOpen(ctx, len(r.early)); err != nil {
 		return nil, err
 	}
+	return s.await(ctx, r, s.begin(r))
+}
+
+// An opening is a connection whose OPEN is queued.
+type opening struct {
+	conn *Conn
+	sent int // of the early octets, how many are queued behind it
+	err  error
+}
+
+// await waits for the answer to an OPEN.
+func (s *session) await(ctx context.Context, r *request, o opening) (*Conn, error) {
 	for {
-		c, sent, err := s.begin(r)
-		if err == nil {
-			err = c.opened(ctx)
+		if o.err == nil {
+			o.err = o.conn.opened(ctx)
 		}
 		switch {
-		case errors.Is(err, errMoved):
-			continue // once: then the numbers are settled
-		case err != nil:
-			return nil, err
+		case errors.Is(o.err, errMoved):
+			o = s.begin(r) // once: then the numbers are settled
+			continue
+		case o.err != nil:
+			return nil, o.err
 		}
-		if sent < len(r.early) {
-			if err := writeWithin(ctx, c, r.early[sent:]); err != nil {
+		if o.sent < len(r.early) {
+			if err := writeWithin(ctx, o.conn, r.early[o.sent:]); err != nil {
 				return nil, err
 			}
 		}
-		return c, nil
+		return o.conn, nil
 	}
 }
 
@@ -86,14 +96,14 @@ func writeWithin(ctx context.Context, c net.Conn, b []byte) error {
 // begin takes a stream number and queues OPEN and early octets. Both happen in
 // one section: what is queued once the numbers have been settled is on the
 // right ones.
-func (s *session) begin(r *request) (c *Conn, sent int, err error) {
+func (s *session) begin(r *request) opening {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.err != nil:
-		return nil, 0, fmt.Errorf("%w: %w", errEnded, s.err)
+		return opening{err: fmt.Errorf("%w: %w", errEnded, s.err)}
 	case s.away:
-		return nil, 0, errAway
+		return opening{err: errAway}
 	}
 	p := s.assoc.Peer()
 	limit, credit := min(p.OutStreams, p.InStreams), uint64(earlyCredit)
@@ -101,29 +111,30 @@ func (s *session) begin(r *request) (c *Conn, sent int, err error) {
 		limit, credit = min(limit, s.peer.streams), max(credit, s.peer.credit)
 	}
 	if !s.windows.open() {
-		return nil, 0, errNoWindow
+		return opening{err: errNoWindow}
 	}
 	sid, epoch, ok := s.numbers.take(limit)
 	if !ok {
 		s.windows.shrink(earlyCredit, 0)
-		return nil, 0, errBusy
+		return opening{err: errBusy}
 	}
 	window := s.windows.grow(earlyCredit, initialWindow, initialShare)
-	c = newConn(s, sid, epoch, credit, window)
+	c := newConn(s, sid, epoch, credit, window)
 	s.conns[sid] = c
 	open := frame{typ: typeOpen, epoch: epoch, target: r.target, credit: uint64(window), hops: r.hops}
 	last := queued{msg: ctrl(sid, &open)}
 	early := append([]byte(nil), r.early[:min(len(r.early), earlyCredit)]...)
 	c.send.sent = uint64(len(early))
-	for sent = len(early); len(early) > 0; {
+	sent := len(early)
+	for len(early) > 0 {
 		s.pushLocked(last)
 		n := min(len(early), s.assoc.MaxPayload())
-		last.msg = sctpmh.Message{Stream: sid, PPID: ppidData, Data: early[:n:n]}
+		last.msg = c.message(ppidData, early[:n:n])
 		early = early[n:]
 	}
 	last.begins = c
 	s.pushLocked(last)
-	return c, sent, nil
+	return opening{conn: c, sent: sent}
 }
 
 // What may leave before it is known that the peer has our HELLO: half of what

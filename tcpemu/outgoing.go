@@ -113,11 +113,18 @@ func (s *session) enqueue(sid uint16, f *frame) {
 }
 
 // enqueueLast has the message sent that ends a connection's direction. over says
-// that it is the end of the connection; see sayLast.
+// that it is the end of the connection; see sayLast. RESET makes void what waits
+// before it, FIN too.
 func (s *session) enqueueLast(c *Conn, f *frame, over bool) {
+	last := queued{msg: ctrl(c.sid, f)}
+	if f.typ == typeReset {
+		s.assoc.Discard(c.sid, c.epoch)
+	} else {
+		last.msg.Group = c.epoch
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.pushLocked(queued{msg: ctrl(c.sid, f)})
+	s.pushLocked(last)
 	if over {
 		s.forgetLocked(c)
 	}

@@ -78,6 +78,11 @@ func (c *Conn) Write(b []byte) (n int, err error) {
 	return n, nil
 }
 
+// message is one that RESET makes void: it is not to wait behind such.
+func (c *Conn) message(ppid uint32, b []byte) sctpmh.Message {
+	return sctpmh.Message{Stream: c.sid, PPID: ppid, Group: c.epoch, Data: b}
+}
+
 // writeUnit sends octets that the association may keep. The caller is the one
 // who writes.
 func (c *Conn) writeUnit(b []byte) (n int, err error) {
@@ -86,8 +91,7 @@ func (c *Conn) writeUnit(b []byte) (n int, err error) {
 		if err != nil || k == 0 {
 			return n, err
 		}
-		m := sctpmh.Message{Stream: c.sid, PPID: ppidData, Data: b[n : n+k : n+k]}
-		if err := c.sendMessage(m, k); err != nil {
+		if err := c.sendMessage(c.message(ppidData, b[n:n+k:n+k]), k); err != nil {
 			return n, err
 		}
 		n += k

@@ -22,6 +22,8 @@ type assoc interface {
 	ID() uint64
 	Send(context.Context, sctpmh.Message) error
 	TrySend(sctpmh.Message) (ok bool, err error)
+	Discard(stream uint16, group uint32)
+	SetWeight(stream uint16, weight int)
 	Recv(context.Context) (sctpmh.Message, error)
 	Permit([]netip.Addr)
 	SetCandidates([]netip.AddrPort)
@@ -87,8 +89,9 @@ type session struct {
 // sessionConfig is what makes sessions differ. Its functions are called by
 // read and must not wait.
 type sessionConfig struct {
-	name    string // claimed in HELLO, may be empty
-	dialled bool   // we dialled the association
+	name    string     // claimed in HELLO, may be empty
+	dialled bool       // we dialled the association
+	to      netip.Addr // where to, as long as it is not known who answers
 	log     *slog.Logger
 	windows *Windows          // nil: those of the process
 	accept  func(*Open) error // takes a connection that the peer opens; nil: refuse
@@ -97,6 +100,16 @@ type sessionConfig struct {
 
 // newSession starts a session on an established association and says HELLO.
 func newSession(a assoc, cfg sessionConfig) *session {
+	s := newEarlySession(a, cfg)
+	s.start()
+	return s
+}
+
+// newEarlySession says HELLO, and sends what else is queued, on an association
+// that need not be established yet. The session hears nothing before start; if
+// that is never called, end is.
+func newEarlySession(a assoc, cfg sessionConfig) *session {
+	from := a.Peer().Handshake
 	s := &session{
 		assoc: a, cfg: cfg, since: time.Now(), used: time.Now(),
 		greeted: make(chan struct{}),
@@ -105,14 +118,17 @@ func newSession(a assoc, cfg sessionConfig) *session {
 		numbers: newNumbers(cfg.dialled, rand.Uint32()),
 		unheard: unheard{over: make(chan struct{})},
 	}
-	s.windows.of, s.windows.peer = cfg.windows, sharerOf(a.Peer().Handshake.Addr())
+	s.windows.of, s.windows.peer = cfg.windows, sharerOf(cfg.to)
+	if from.IsValid() {
+		s.windows.peer = sharerOf(from.Addr())
+	}
 	if cfg.windows == nil {
 		s.windows.of = &processWindows
 	}
 	s.identity.init()
 	hello := frame{
 		typ: typeHello, version: protocolVersion, nonce: s.nonce, name: cfg.name,
-		streams: a.Peer().InStreams, credit: earlyCredit, seen: a.Peer().Handshake, flags: helloReturns,
+		streams: a.Peer().InStreams, credit: earlyCredit, seen: from, flags: helloReturns,
 	}
 	if cfg.dialled {
 		hello.flags |= helloDialled
@@ -123,10 +139,12 @@ func newSession(a assoc, cfg sessionConfig) *session {
 	// Nothing may be sent before it. A new association has room for it; if it
 	// has just ended instead, read finds out.
 	_, _ = a.TrySend(sctpmh.Message{PPID: ppidCtrl, Data: hello.append(nil)})
-	s.running.Go(s.read)  // ends with the association
 	s.running.Go(s.write) // ends with the association
 	return s
 }
+
+// start has the session hear what arrives, once its association is established.
+func (s *session) start() { s.running.Go(s.read) } // ends with the association
 
 // read handles what arrives.
 func (s *session) read() {

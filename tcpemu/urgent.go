@@ -2,8 +2,6 @@ package tcpemu
 
 import (
 	"fmt"
-
-	"github.com/sctpmh/mh/sctpmh"
 )
 
 // WriteUrgent writes one octet of the stream as an urgent one, as send(2) does
@@ -21,7 +19,7 @@ func (c *Conn) WriteUrgent(octet byte) error {
 		c.mu.Lock()
 		f := frame{typ: typeUrg, offset: c.send.sent - 1, octet: octet}
 		c.mu.Unlock()
-		err = c.sendMessage(sctpmh.Message{Stream: c.sid, PPID: ppidCtrl, Data: f.append(nil)}, 1)
+		err = c.sendMessage(c.message(ppidCtrl, f.append(nil)), 1)
 	}
 	if err != nil {
 		return c.opError("write", err)
