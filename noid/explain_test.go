@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sctpmh/mh/internal/dnstest"
 )
 
 // Every question is told once, with who answered; a second time nobody is
@@ -133,6 +135,11 @@ func TestSelfCheck(t *testing.T) {
 		if got := rep.Problem(); (got == "") != (test.want == "") || !strings.Contains(got, test.want) {
 			t.Errorf("%s with %s: %q, want %q", test.name, test.local, got, test.want)
 		}
+	}
+	w.dns.SetFault("laptop2.example.net", dnstest.Fault{Rcode: 2})
+	rep := w.SelfCheck(t.Context(), "laptop2.example.net.", nil)
+	if want := "whether laptop2.example.net has the addresses of this host is not known"; !strings.HasPrefix(rep.Problem(), want) {
+		t.Errorf("%q, want %q", rep.Problem(), want)
 	}
 	if rep := w.SelfCheck(t.Context(), "h1.example.net.", nil); rep.Capable {
 		t.Error("a host that is only the target of another name is capable itself")

@@ -2,6 +2,7 @@ package noid
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -19,17 +20,13 @@ type SelfReport struct {
 }
 
 // SelfCheck looks this host's own name up, as a peer does to whom it is
-// claimed, and compares it with the local addresses.
+// claimed, and compares it with the local addresses. The static file is left
+// out: peers have others.
 func (r *Resolver) SelfCheck(ctx context.Context, own Name, local []netip.Addr) SelfReport {
 	rep := SelfReport{Name: own, Local: local}
-	s := r.staticSet(own)
-	if s == nil {
-		s = r.addresses(ctx, own, netip.Addr{})
-		list, _ := r.usable(own, r.capabilities(ctx, own))
-		rep.Capable = slices.ContainsFunc(list, func(c Capability) bool { return c.Target == own })
-	} else {
-		rep.Capable = s.Cap != nil
-	}
+	s := r.addresses(ctx, own, netip.Addr{})
+	list, _ := r.usable(own, r.capabilities(ctx, own))
+	rep.Capable = slices.ContainsFunc(list, func(c Capability) bool { return c.Target == own })
 	rep.Err = s.Failure()
 	for _, a := range local {
 		if !s.Contains(a) {
@@ -49,6 +46,8 @@ func (r *Resolver) SelfCheck(ctx context.Context, own Name, local []netip.Addr) 
 func (s *SelfReport) Problem() string {
 	publish := "mh dns publish " + s.Name.String() + " sets it right"
 	switch {
+	case errors.Is(s.Err, ErrTimeout) || errors.Is(s.Err, ErrServer):
+		return fmt.Sprintf("whether %v has the addresses of this host is not known: %v: mh doctor looks at the servers", s.Name, s.Err)
 	case s.Err != nil:
 		return fmt.Sprintf("%v has no address, so peers cannot verify this host and reach it over one path only (%v): %s", s.Name, s.Err, publish)
 	case len(s.Local) == 0 || len(s.Missing) == 0:

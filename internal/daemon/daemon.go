@@ -79,6 +79,7 @@ type Host struct {
 	Endpoint *sctpmh.Endpoint
 	Names    *mhdial.Resolver
 	cfg      *config.Common
+	self     selfCheck
 }
 
 // NewLogger returns a logger as configured; without a format, text for a
@@ -149,6 +150,7 @@ var backends = map[config.Backend]sctpmh.Backend{
 
 // Close closes what Start opened.
 func (h *Host) Close() {
+	h.self.stop()
 	h.Endpoint.Close()
 	h.Names.Noid.Close()
 }
@@ -200,6 +202,7 @@ func GlobalAddrs() (out []netip.Addr, err error) {
 func (h *Host) Ready(attrs ...any) {
 	h.Log.Info("ready", append(attrs, "transport", h.Endpoint.Addrs())...)
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyReady) // without systemd there is nobody to tell
+	h.self.start(h)
 }
 
 // RunUntilSignal calls run with a context that ends at the first SIGTERM or
