@@ -33,12 +33,13 @@ var (
 type scene struct {
 	t      *testing.T
 	file   string
+	client []netip.Addr // that its name has
 	dialer *tcpemu.Dialer
 	l      *tcpemu.Listener
 }
 
 func newScene(t *testing.T, server ...netip.Addr) *scene {
-	s := &scene{t: t, file: filepath.Join(t.TempDir(), "hosts")}
+	s := &scene{t: t, file: filepath.Join(t.TempDir(), "hosts"), client: clientAddrs}
 	s.write(server...)
 	live := netsim.NewLive(1)
 	a, b := live.AddHost(), live.AddHost()
@@ -68,11 +69,15 @@ func newScene(t *testing.T, server ...netip.Addr) *scene {
 // editors do it.
 func (s *scene) write(server ...netip.Addr) {
 	s.t.Helper()
-	text := fmt.Sprintf("client.example.net udp=9899 %v %v\nserver.example.net udp=9899 flags=1", clientAddrs[0], clientAddrs[1])
-	for _, a := range server {
-		text += " " + a.String()
+	text := ""
+	for name, addrs := range map[string][]netip.Addr{"client": s.client, "server": server} {
+		text += name + ".example.net udp=9899 flags=1"
+		for _, a := range addrs {
+			text += " " + a.String()
+		}
+		text += "\n"
 	}
-	if err := os.WriteFile(s.file+".new", []byte(text+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(s.file+".new", []byte(text), 0o600); err != nil {
 		s.t.Fatal(err)
 	}
 	if err := os.Rename(s.file+".new", s.file); err != nil {
@@ -109,21 +114,24 @@ func (s *scene) resolver(e *sctpmh.Endpoint) *Resolver {
 	}}
 }
 
-// dial connects, and keeps the connection open at the other end.
-func (s *scene) dial() *tcpemu.Conn {
+// dial connects, and returns both ends.
+func (s *scene) dial() (client, server *tcpemu.Conn) {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { // ends with one accept
-		_, err := s.l.Accept()
+		c, err := s.l.Accept()
+		if err == nil {
+			server = c.(*tcpemu.Conn)
+		}
 		done <- err
 	}()
 	c, err := s.dialer.DialContext(ctx, "mh", "server.example.net:80")
 	if err := errors.Join(err, <-done); err != nil {
 		s.t.Fatal(err)
 	}
-	return c.(*tcpemu.Conn)
+	return c.(*tcpemu.Conn), server
 }
 
 // active are the paths over which the connection can go on.
@@ -148,7 +156,7 @@ func (s *scene) want(what string, c *tcpemu.Conn, want ...netip.Addr) {
 func TestN08AddressesComeAndGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScene(t, serverAddrs[0])
-		c := s.dial()
+		c, _ := s.dial()
 		time.Sleep(time.Minute)
 		s.want("at first", c, serverAddrs[0])
 
@@ -177,6 +185,27 @@ func TestN08AddressesComeAndGo(t *testing.T) {
 	})
 }
 
+// N08, N09, who was dialled: a peer's addresses come and go by the name that it
+// claims, and not by what it says.
+func TestN08AddressesOfClients(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, serverAddrs...)
+		s.client = clientAddrs[:1]
+		s.write(serverAddrs...)
+		_, c := s.dial()
+		time.Sleep(time.Minute)
+		s.want("at first", c, clientAddrs[0])
+		s.client = clientAddrs
+		s.write(serverAddrs...)
+		time.Sleep(time.Minute)
+		s.want("one more", c, clientAddrs...)
+		s.client = clientAddrs[:1]
+		s.write(serverAddrs...)
+		time.Sleep(10 * time.Minute)
+		s.want("one less", c, clientAddrs[0])
+	})
+}
+
 // N09: the last path is kept while the name has no address, but not for ever.
 func TestN09Orphan(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -188,7 +217,7 @@ func TestN09Orphan(t *testing.T) {
 		}
 		t.Cleanup(func() { r.Close() })
 		s.dialer.Resolver.(*Resolver).Noid = r
-		c := s.dial()
+		c, _ := s.dial()
 		// The system's file blocks the name: that is an answer.
 		if err := os.WriteFile(s.file+".system", []byte("0.0.0.0 server.example.net\n"), 0o600); err != nil {
 			t.Fatal(err)
