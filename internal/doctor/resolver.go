@@ -169,10 +169,10 @@ func (a answer) label() string {
 }
 
 // signed reports whether signatures came along, or would have had there been
-// room for them.
+// room for them. Servers that are asked over TLS are taken to know DNSSEC.
 func (a answer) signed() bool {
-	if a.err != nil {
-		return false
+	if a.err != nil || a.server.Proto != noid.ProtoUDP {
+		return a.err == nil
 	}
 	isSig := func(rr dns.RR) bool { return rr.Header().Rrtype == dns.TypeRRSIG }
 	return a.msg.Truncated || slices.ContainsFunc(a.msg.Answer, isSig)

@@ -124,6 +124,12 @@ func TestForgedDenials(t *testing.T) {
 			if r := s.ask("nothing.example.net.", dns.TypeA, drop(dns.TypeNSEC), drop(dns.TypeNSEC3)); r.Status != Bogus || r.Code != noProof {
 				t.Errorf("no proof at all: %v", r)
 			}
+			onlySigs := func(m *dns.Msg) {
+				m.Ns = slices.DeleteFunc(m.Ns, func(rr dns.RR) bool { return rr.Header().Rrtype != dns.TypeRRSIG })
+			}
+			if r := s.ask("nothing.example.net.", dns.TypeA, onlySigs); r.Status != Bogus || r.Code != noProof {
+				t.Errorf("signatures over nothing: %v", r)
+			}
 			if r := s.ask("nothing.example.net.", dns.TypeA, func(m *dns.Msg) { record[*dns.SOA](t, m).Minttl = 1e6 }); r.Status != Bogus {
 				t.Errorf("an altered SOA: %v", r)
 			}
@@ -202,7 +208,7 @@ func TestForgedWildcards(t *testing.T) {
 		})
 	}
 	s := newScene(t)
-	s.tree.Add("example.net.", "*.w A 192.0.2.1\nb.w A 192.0.2.2\nx.y.w A 192.0.2.3")
+	s.tree.Add("example.net.", "*.w A 192.0.2.1\nb.w A 192.0.2.2\nb.w AAAA 2001:db8::1\nx.y.w A 192.0.2.3")
 	replay := func(to string, proof []dns.RR) Result {
 		return s.ask(to, dns.TypeA, func(m *dns.Msg) {
 			*m = *s.tree.Answer("a.w.example.net.", dns.TypeA)
@@ -212,6 +218,15 @@ func TestForgedWildcards(t *testing.T) {
 			m.Ns = proof
 		})
 	}
+	expanded := func(m *dns.Msg) {
+		*m = *s.tree.Answer("*.w.example.net.", dns.TypeMX)
+		for _, rr := range m.Ns {
+			if rr.Header().Name == "*.w.example.net." {
+				rr.Header().Name = "b.w.example.net."
+			}
+		}
+	}
+	s.want("a wildcard's denial for a name that exists", s.ask("b.w.example.net.", dns.TypeAAAA, expanded), Bogus, noProof)
 	s.want("a name that exists", replay("b.w.example.net.", s.proofs("c.w.example.net.", dns.TypeA)), Bogus, noProof)
 	s.want("a nearer encloser", replay("z.y.w.example.net.", s.proofs("z.y.w.example.net.", dns.TypeA)), Bogus, noProof)
 }
@@ -299,6 +314,9 @@ func TestForgedAliases(t *testing.T) {
 
 	s.tree.Add("loop.net.", "a CNAME b\nb CNAME a")
 	s.want("a loop", s.ask("a.loop.net.", dns.TypeA, func(m *dns.Msg) { m.Answer = m.Answer[:4] }), Bogus, other)
-	s.tree.Add("two.net.", "a CNAME b\na CNAME c\nb A 192.0.2.1\nc A 192.0.2.1")
+	s.tree.Add("two.net.", "a CNAME b\na CNAME c\nb A 192.0.2.1\nc A 192.0.2.1\nd DNAME example.org.\nd DNAME example.net.\ne CNAME alias.example.net.")
 	s.want("two aliases", s.ask("a.two.net.", dns.TypeA), Bogus, broken)
+	s.want("two aliases of a tree", s.ask("www.d.two.net.", dns.TypeA), Bogus, broken)
+	s.tree.Add("open2.net.", "to CNAME e.two.net.", dnstest.Unsigned())
+	s.want("an unsigned alias to a signed one", s.ask("to.open2.net.", dns.TypeA), Insecure, other)
 }

@@ -63,3 +63,29 @@ func TestCovers(t *testing.T) {
 		}
 	}
 }
+
+// RFC 6840 sections 4.1, 4.3 and 4.4: what a list of types says.
+func TestLacks(t *testing.T) {
+	const a, ns, soa, ds, cname, mx = dns.TypeA, dns.TypeNS, dns.TypeSOA, dns.TypeDS, dns.TypeCNAME, dns.TypeMX
+	for _, test := range []struct {
+		types []uint16
+		qtype uint16
+		want  bool
+	}{
+		{[]uint16{a}, mx, true},
+		{[]uint16{a}, a, false},
+		{[]uint16{cname}, a, false},
+		{nil, a, true},
+		{[]uint16{ns, soa}, a, true},
+		{[]uint16{ns, soa}, ds, false}, // the child's
+		{[]uint16{ns}, ds, true},       // the parent's
+		{[]uint16{ns, ds}, ds, false},
+		{[]uint16{ns, ds}, a, false},
+		{[]uint16{ns}, a, false},
+		{[]uint16{ns}, ns, false},
+	} {
+		if got := lacks(test.types, test.qtype); got != test.want {
+			t.Errorf("types %v prove that there is no %s: %v, want %v", test.types, dns.TypeToString[test.qtype], got, test.want)
+		}
+	}
+}
