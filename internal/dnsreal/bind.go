@@ -37,5 +37,5 @@ func BIND(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return start(o, exec.Command("named", "-g", "-n", "1", "-c", conf), "all zones loaded", "running")
+	return Start(exec.Command("named", "-g", "-n", "1", "-c", conf), o.Start, "all zones loaded", "running")
 }

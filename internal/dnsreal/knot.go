@@ -38,5 +38,5 @@ func Knot(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return start(o, exec.Command("knotd", "-c", conf), ready...)
+	return Start(exec.Command("knotd", "-c", conf), o.Start, ready...)
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -39,6 +40,7 @@ type Options struct {
 type Server struct {
 	cmd  *exec.Cmd
 	done chan struct{} // closed when the process has ended and all is read
+	more chan struct{} // has an item when the log may be longer
 
 	mu  sync.Mutex // leaf
 	log bytes.Buffer
@@ -52,40 +54,57 @@ func Installed(program string) error {
 	return nil
 }
 
-// start runs a program until its log has had all of ready.
-func start(o Options, cmd *exec.Cmd, ready ...string) (*Server, error) {
-	s := &Server{cmd: cmd, done: make(chan struct{})}
+// Start starts a server by some way, nil for the usual one, and returns when its
+// log has had all of ready.
+func Start(cmd *exec.Cmd, start func(*exec.Cmd) error, ready ...string) (*Server, error) {
+	s := &Server{cmd: cmd, done: make(chan struct{}), more: make(chan struct{}, 1)}
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
 	cmd.Stdout, cmd.Stderr = w, w
-	if o.Start == nil {
-		o.Start = (*exec.Cmd).Start
+	if start == nil {
+		start = (*exec.Cmd).Start
 	}
-	err = o.Start(cmd)
+	err = start(cmd)
 	w.Close()
 	if err != nil {
 		r.Close()
 		return nil, fmt.Errorf("%s: %w", cmd.Path, err)
 	}
-	isReady := make(chan struct{})
-	go s.read(r, isReady, ready) // ends when the process does
+	go s.read(r) // ends when the process does
+	if err := s.Await(ready...); err != nil {
+		s.Stop()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Await returns when the log has all the texts. One goroutine may wait at a
+// time.
+func (s *Server) Await(texts ...string) error {
 	timeout := time.NewTimer(startTime)
 	defer timeout.Stop()
-	select {
-	case <-isReady:
-		return s, nil
-	case <-s.done:
-		return nil, fmt.Errorf("%s has ended:\n%s", cmd.Path, s.Log())
-	case <-timeout.C:
-		s.Stop()
-		return nil, fmt.Errorf("%s does not say %q within %v:\n%s", cmd.Path, ready, startTime, s.Log())
+	for ended := false; ; {
+		missing := slices.DeleteFunc(slices.Clone(texts), func(text string) bool { return strings.Contains(s.Log(), text) })
+		switch {
+		case len(missing) == 0:
+			return nil
+		case ended:
+			return fmt.Errorf("%s has ended:\n%s", s.cmd.Path, s.Log())
+		}
+		select {
+		case <-s.more:
+		case <-s.done:
+			ended = true // after its last words
+		case <-timeout.C:
+			return fmt.Errorf("%s does not say %q within %v:\n%s", s.cmd.Path, missing, startTime, s.Log())
+		}
 	}
 }
 
 // read gathers what the process says, and waits for its end.
-func (s *Server) read(r io.ReadCloser, isReady chan struct{}, ready []string) {
+func (s *Server) read(r io.ReadCloser) {
 	defer close(s.done)
 	defer func() { _ = s.cmd.Wait() }() // it was killed
 	defer r.Close()
@@ -93,14 +112,9 @@ func (s *Server) read(r io.ReadCloser, isReady chan struct{}, ready []string) {
 		s.mu.Lock()
 		fmt.Fprintln(&s.log, lines.Text())
 		s.mu.Unlock()
-		for i, want := range ready {
-			if strings.Contains(lines.Text(), want) {
-				ready = append(ready[:i:i], ready[i+1:]...)
-				if len(ready) == 0 {
-					close(isReady)
-				}
-				break
-			}
+		select {
+		case s.more <- struct{}{}:
+		default: // who waits has yet to look
 		}
 	}
 }
@@ -111,6 +125,9 @@ func (s *Server) Log() string {
 	defer s.mu.Unlock()
 	return s.log.String()
 }
+
+// Signal sends the server a signal.
+func (s *Server) Signal(sig os.Signal) error { return s.cmd.Process.Signal(sig) }
 
 // Stop ends the server and returns when it is gone.
 func (s *Server) Stop() {

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/miekg/dns"
+
+	"github.com/sctpmh/mh/internal/dnsreal"
 )
 
 // records are those of every zone: a host that speaks mh behind a name, and
@@ -40,8 +42,8 @@ gw             A     10.1.0.11
 const updateKey = `key "mh." { algorithm hmac-sha256; secret "MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI="; };`
 
 // startKnot starts Knot DNS with authority for plain.example, signed.example and
-// bogus.example, of which it signs the latter two.
-func startKnot(t *testing.T) *log {
+// bogus.example, of which it signs the latter two. Each has a file in a directory.
+func startKnot(t *testing.T) (s *dnsreal.Server, dir string) {
 	t.Helper()
 	conf := fmt.Sprintf(`
 server:
@@ -63,7 +65,7 @@ acl:
 template:
   - id: default
     storage: DIR
-    file: zone
+    file: "%%s"
     zonefile-sync: -1
     acl: update
 policy:
@@ -78,8 +80,9 @@ zone:
     dnssec-signing: on
     dnssec-policy: sign
 `, knotAddr)
-	dir := files(t, map[string]string{"knot.conf": conf, "zone": records})
-	return start(t, []string{"[plain.example.] loaded", "[signed.example.] loaded", "[bogus.example.] loaded", "server started"}, "knotd", "-c", filepath.Join(dir, "knot.conf"))
+	dir = files(t, map[string]string{"knot.conf": conf, "plain.example": records, "signed.example": records, "bogus.example": records})
+	s = start(t, []string{"[plain.example.] loaded", "[signed.example.] loaded", "[bogus.example.] loaded", "server started"}, "knotd", "-c", filepath.Join(dir, "knot.conf"))
+	return s, dir
 }
 
 // startBIND starts BIND with authority for moved.example, and for signed.example, which
@@ -153,7 +156,7 @@ remote-control:
 // anchor returns the DS record of the key that a zone's keys are signed with.
 func anchor(t *testing.T, server netip.Addr, zone string) string {
 	t.Helper()
-	c := dns.Client{Net: "tcp", Timeout: startTime}
+	c := dns.Client{Net: "tcp"}
 	m, _, err := c.ExchangeContext(t.Context(), new(dns.Msg).SetQuestion(zone, dns.TypeDNSKEY), netip.AddrPortFrom(server, 53).String())
 	if err != nil {
 		t.Fatal(err)
