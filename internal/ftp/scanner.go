@@ -5,8 +5,9 @@ import (
 	"net/netip"
 )
 
-// maxLine is how much of a line is kept: the longest announcement, EPRT of
-// IPv6, has 55 octets. A client may send a line without an end.
+// maxLine is how much of a line is kept. A client may send a line without an
+// end. The longest announcement, EPRT of an IPv6 address that ends as an IPv4
+// one, has 60 octets and CR, so what is cut off here is none.
 const maxLine = 64
 
 // A scanner reads what a client sends on a control connection, in pieces of any
@@ -15,7 +16,6 @@ const maxLine = 64
 // must not open a port.
 type scanner struct {
 	line []byte // the beginning of the line so far
-	long bool   // it is longer than that
 	over bool
 }
 
@@ -31,8 +31,6 @@ func (s *scanner) scan(piece []byte, announced func(netip.AddrPort)) {
 		case octet >= telnet:
 		case len(s.line) < maxLine:
 			s.line = append(s.line, octet)
-		default:
-			s.long = true
 		}
 	}
 }
@@ -44,16 +42,12 @@ const telnet = 0xf0
 // finish reads the line that has ended.
 func (s *scanner) finish(announced func(netip.AddrPort)) {
 	line := string(bytes.TrimSuffix(s.line, []byte("\r")))
-	long := s.long
-	s.line, s.long = s.line[:0], false
+	s.line = s.line[:0]
 	verb, argument, ok := command(line)
 	if !ok {
 		s.over = true
 		announced(netip.AddrPort{})
 		return
-	}
-	if long {
-		argument = "" // it is no address
 	}
 	switch verb {
 	case "PORT":
