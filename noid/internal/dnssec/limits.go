@@ -15,7 +15,7 @@ const (
 	maxHashes        = 64   // NSEC3 hashes for one message: CVE-2023-50868
 	maxIterations    = 100  // of an NSEC3 hash; above it the answer is insecure (RFC 9276 section 3.2)
 	maxDenials       = 16   // NSEC and NSEC3 records of one message that are verified
-	maxLinks         = 9    // a name and the aliases behind it in one answer: a long chain multiplies all of the above
+	maxLinks         = 8    // a name and the aliases behind it in one answer, no more than the reader follows: a long chain multiplies all of the above
 	maxFetches       = 64   // questions for one answer: a name of 127 labels must not cost as many
 	maxZones         = 2048 // names that are remembered: whoever can have names looked up can have any number of them remembered
 

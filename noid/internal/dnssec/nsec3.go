@@ -68,7 +68,7 @@ func (d *denial) covering(name string) *dns.NSEC3 {
 	}
 	for _, r := range d.nsec3 {
 		owner, next := ownerHash(r), strings.ToUpper(r.NextDomain)
-		if owner < next && owner < hash && hash < next || owner >= next && (owner < hash || hash < next) && hash != owner {
+		if owner < next && owner < hash && hash < next || owner >= next && (owner < hash || hash < next) {
 			return r
 		}
 	}

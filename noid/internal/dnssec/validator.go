@@ -122,6 +122,11 @@ func (a *answer) alias(ctx context.Context, name string) (next string, r Result,
 			r = bogus(dns.ExtendedErrorCodeDNSBogus, "%v is not what %v makes of it", cname, set)
 		case cname != nil:
 			a.keptAnswer = append(a.keptAnswer, cname.rrs[0])
+		default:
+			// Who reads the answer follows this one. Without it, whoever leaves it
+			// out would make what is behind it look absent (RFC 6672 section 3.4).
+			h := dns.RR_Header{Name: name, Rrtype: dns.TypeCNAME, Class: dns.ClassINET, Ttl: set.rrs[0].Header().Ttl}
+			a.keptAnswer = append(a.keptAnswer, &dns.CNAME{Hdr: h, Target: next})
 		}
 		return next, r, true
 	}
