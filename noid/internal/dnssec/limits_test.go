@@ -158,6 +158,15 @@ func TestQuestionsAreBounded(t *testing.T) {
 	}
 }
 
+// Below a name that does not exist nothing is asked for.
+func TestNothingBelowNothing(t *testing.T) {
+	s := newExample(t)
+	s.want("unsigned", s.ask("a.b.c.d.e.nothing.example.net.", dns.TypeA, drop(dns.TypeRRSIG)), Bogus, noProof)
+	if last := s.asked[len(s.asked)-1]; last != "DS nothing.example.net." {
+		t.Errorf("asked %q", s.asked)
+	}
+}
+
 // Whoever has names looked up does not fill the memory.
 func TestMemoryIsBounded(t *testing.T) {
 	var z zones

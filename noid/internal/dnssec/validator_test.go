@@ -117,6 +117,18 @@ func TestChainQuestions(t *testing.T) {
 	if len(s.asked) == 0 {
 		t.Error("what is known outlives its TTL")
 	}
+	s = newExample(t)
+	s.tamper = func(q dns.Question, m *dns.Msg) { // a server that has had the keys for a while
+		if q.Qtype == dns.TypeDNSKEY && q.Name == "example.net." {
+			m.Answer[0].Header().Ttl = 20
+		}
+	}
+	s.want("cold", s.ask("www.example.net.", dns.TypeA), Secure, 0)
+	s.now, s.asked = noon.Add(21*time.Second), nil
+	s.want("the keys have expired", s.ask("www.example.net.", dns.TypeA), Secure, 0)
+	if got, want := strings.Join(s.asked, ", "), "DS example.net., DNSKEY example.net."; got != want {
+		t.Errorf("asked %s; want %s", got, want)
+	}
 }
 
 // Each algorithm, as the only one of a zone.
