@@ -13,6 +13,10 @@
 //	err = a.Send(ctx, sctpmh.Message{Stream: 1, Data: b})
 //	m, err := a.Recv(ctx)
 //
+// Streams with something to send share the path in octets, by weight
+// ([Assoc.SetWeight]). [Endpoint.DialEarly] sends with the handshake, and
+// [Assoc.Discard] takes back what has not left.
+//
 // # Which addresses are used
 //
 // Only the pair of addresses that completed the handshake is used at first. A

@@ -92,7 +92,8 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 // DialEarly is DialContext and a Write of data. Over an association the first
 // 16 KiB of data leave with the question whether the peer accepts the
 // connection, so that where there is an association already the answer to a
-// request is here after one round trip. A peer that refuses never reads data.
+// request is here after one round trip, and after two where it has to be made. A
+// peer that refuses never reads data.
 // Where a Fallback competes, data waits for the winner: of all that is tried,
 // one target at the most gets to read it. When DialEarly fails by anything but a
 // refusal, the target may have read a part of data.

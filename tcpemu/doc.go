@@ -47,8 +47,9 @@
 //
 // # Sharing
 //
-// The connections of an association take turns, a message each, so that bulk on
-// one does not hold up an octet on another. The window of a connection follows
+// The connections of an association take turns, a packet's worth each, so that
+// bulk on one does not hold up an octet on another; [Conn.SetWeight] gives one a
+// larger share. The window of a connection follows
 // what its reader takes in a round trip; [Windows] bounds it and the sums. An idle
 // connection has no goroutine.
 package tcpemu

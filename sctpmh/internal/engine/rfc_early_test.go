@@ -55,8 +55,6 @@ func TestRFC9260EarlyData(t *testing.T) {
 }
 
 // 6.3.2 R1, 6.3.3: what went with COOKIE ECHO and is not acknowledged has a timer, and is sent again.
-//
-//rfc:9260 6.3.2-1
 func TestRFC9260EarlyDataIsRepeated(t *testing.T) {
 	s := newRFCSetup(t)
 	p := s.dialled("COOKIE-WAIT", 0)
