@@ -12,7 +12,7 @@ const (
 	maxPTRNames  = 4        // reverse names that are tried: a hostile reverse zone lists thousands
 	maxRecords   = 64       // of an answer that are looked at
 	maxCache     = 4096     // answers that are remembered
-	maxQueries   = 64       // under way at once; further ones wait
+	maxQueries   = 256      // under way at once, a socket each; further ones wait
 	maxReferrals = 4096     // addresses whose host may be looked for: a page with many links has as many names looked up
 	maxDropped   = 64       // addresses whose rejection is remembered
 	maxSeen      = 4096     // names that are remembered to speak mh: pages name thousands
@@ -59,4 +59,32 @@ const (
 	refreshMin = 10 * time.Second // between the questions of a watch: peers claim names with TTLs of 0
 	refreshMax = time.Hour        // the host may have moved to another network
 	maxOrphan  = time.Hour        // for which a host may be talked to whose name has lost all its addresses
+)
+
+// Bounds on what servers, and those who have names looked up, can make the
+// transport of questions do.
+const (
+	maxZoneQueries = 32              // of the questions under way are for one zone: one that is silent must not keep others from being found
+	maxWaiting     = 1024            // questions wait for their turn: each is a goroutine of somebody who can ask for names
+	maxZoneWaiting = 128             // of them for one zone
+	slotPatience   = 2 * time.Second // until a question gives way to others: an answer by satellite takes less
+
+	penalty     = 30 * time.Second // for which a server that failed comes after the others
+	confPoll    = 5 * time.Second  // between looks at resolv.conf
+	maxConf     = 1 << 16          // octets of it that are read
+	maxTimeout  = 30 * time.Second // of its options, as in libc
+	maxAttempts = 5
+	maxNdots    = 15
+
+	maxUpstreams = 3 // of a resolv.conf, as in libc
+	maxExtended  = 3 // errors of an answer that are told: a server sends as many as it likes
+
+	ednsSize  = 1232 // octets of an answer over UDP: more may be sent in fragments, which can be forged (RFC 9715 section 3.2)
+	maxStrays = 16   // packets or messages that answer nothing, until their flood is taken for an attack
+
+	streamTimeout = 2 * time.Second  // until a connection is made, and until an answer comes over it
+	streamTries   = 2                // the server may still be looking for the answer at the first
+	streamIdle    = 10 * time.Second // without questions, until it is closed (RFC 7766 section 6.2.3)
+	maxMessage    = 1 << 16          // octets of an answer over a stream (RFC 1035 section 4.2.2)
+	maxHeader     = 16 << 10         // octets of the header of an answer over HTTPS
 )

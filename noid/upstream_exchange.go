@@ -243,25 +243,28 @@ func timedOut(err error) bool {
 
 // ask puts a query to one server, and again while nothing comes back.
 func (u *upstreams) ask(ctx context.Context, q *dns.Msg, up Upstream, s servers) (m *dns.Msg, err error) {
-	for try := range s.tries {
-		switch {
-		case up.Proto == ProtoUDP:
-			m, err = u.askUDP(ctx, q, up, s.timeout)
-		case try == streamTries:
-			return nil, err
-		case up.Proto == ProtoHTTPS:
-			m, err = u.askHTTPS(ctx, q, up)
-		default:
-			m, err = u.askStream(ctx, q, up)
-		}
-		if err == nil || ctx.Err() != nil || !timedOut(err) {
-			break
-		}
+	switch up.Proto {
+	case ProtoUDP:
+		m, err = u.askUDP(ctx, q, up, s)
+	case ProtoHTTPS:
+		m, err = persist(ctx, s, func() (*dns.Msg, error) { return u.askHTTPS(ctx, q, up) })
+	default:
+		m, err = persist(ctx, s, func() (*dns.Msg, error) { return u.askStream(ctx, q, up) })
 	}
 	if err == nil && m.IsEdns0() == nil && q.IsEdns0() != nil && (m.Rcode == dns.RcodeFormatError || m.Rcode == dns.RcodeNotImplemented) {
 		q = q.Copy() // the server is from before EDNS (RFC 6891 section 7)
 		q.Extra = nil
 		return u.ask(ctx, q, up, s)
+	}
+	return m, err
+}
+
+// persist asks over a stream, and again if that takes too long.
+func persist(ctx context.Context, s servers, ask func() (*dns.Msg, error)) (m *dns.Msg, err error) {
+	for range min(s.tries, streamTries) {
+		if m, err = ask(); err == nil || ctx.Err() != nil || !timedOut(err) {
+			break
+		}
 	}
 	return m, err
 }

@@ -61,6 +61,25 @@ func TestRetransmission(t *testing.T) {
 	})
 }
 
+// Where every answer takes longer than the wait for it, as over a satellite,
+// names are found all the same, however many at once.
+func TestSlowAnswers(t *testing.T) {
+	inBubble(t, twoServers[:1], func(s *serversTest) {
+		const slow = queryTimeout + queryTimeout/2
+		s.serve("udp 192.0.2.1:53", after(slow, "9.0.0.1"))
+		s.want("one", "a.example", "9.0.0.1", slow)
+		var all []<-chan outcome
+		for i := range maxZoneQueries + maxZoneWaiting {
+			all = append(all, s.goAsk(fmt.Sprintf("%d.a.example", i)))
+		}
+		for _, c := range all {
+			if o := <-c; o.addr != "9.0.0.1" {
+				t.Error(o)
+			}
+		}
+	})
+}
+
 // The answer of a server that fails is passed over for that of another; what
 // the failure of all of them says most is reported.
 func TestServerFailures(t *testing.T) {
