@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -144,13 +145,39 @@ func TestCallBack(t *testing.T) {
 	end()
 }
 
-// A peer may announce what it has answered from and nothing else.
+// permits verifies every peer and permits it more addresses.
+type permits struct {
+	tcpemu.Resolver // nobody resolves
+	addrs           []netip.Addr
+}
+
+func (p permits) Verify(context.Context, netip.Addr, string, []netip.Addr, bool) (tcpemu.Identity, []netip.Addr, error) {
+	return tcpemu.Identity{}, p.addrs, nil
+}
+
+// A peer may announce what it has answered from and nothing else: no address
+// that its name has and at which nobody answers.
 func TestAnswered(t *testing.T) {
-	gw, err := tcpemu.Listen(listenAt(t, netip.AddrPortFrom(loopback(0), noid.DefaultUDPPort)), nil)
+	silent := loopback(4)
+	gw, err := tcpemu.Listen(listenAt(t, netip.AddrPortFrom(loopback(0), noid.DefaultUDPPort)), &tcpemu.ListenConfig{Resolver: permits{addrs: []netip.Addr{silent}}})
 	must(t, err)
 	t.Cleanup(func() { gw.Close() })
 	c := call(t, gw, loopback(1), true)
-	for a, want := range map[netip.Addr]bool{loopback(1): true, loopback(2): false, loopback(0): false, netip.MustParseAddr("192.0.2.7"): false} {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for isPath := false; !isPath; {
+		changed := c.control.PathsChanged()
+		isPath = slices.ContainsFunc(c.control.Association().Paths, func(p sctpmh.PathInfo) bool { return p.Remote.Addr() == silent })
+		if isPath {
+			break
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			t.Fatalf("%v is no path: %v", silent, c.control.Association().Paths)
+		}
+	}
+	for a, want := range map[netip.Addr]bool{loopback(1): true, silent: false, loopback(0): false, netip.MustParseAddr("192.0.2.7"): false} {
 		if got := answered(c.control, a); got != want {
 			t.Errorf("answered from %v: %v, want %v", a, got, want)
 		}
