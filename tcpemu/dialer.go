@@ -166,14 +166,23 @@ func (d *Dialer) legacy(network string, targets Targets) (to []netip.AddrPort) {
 // dialTargets connects over an association with a peer that speaks mh, or that
 // may turn out to when its record comes.
 func (d *Dialer) dialTargets(ctx context.Context, peer string, targets Targets, r *request) (net.Conn, error) {
-	hosts := targets.MH
-	if len(hosts) == 0 {
-		var err error
-		if hosts, err = targets.Late(ctx); len(hosts) == 0 {
-			return nil, fmt.Errorf("%s does not speak mh: %w: %w", peer, cmp.Or(err, errNoRecord), syscall.EPROTONOSUPPORT)
-		}
+	hosts, err := d.hosts(ctx, peer, targets)
+	if err != nil {
+		return nil, err
 	}
 	return d.dialMH(ctx, hosts, r)
+}
+
+// hosts returns those of a peer that speak mh, as soon as it is known of one.
+func (d *Dialer) hosts(ctx context.Context, peer string, targets Targets) (hosts []Endpoint, err error) {
+	hosts, err = targets.MH, errors.New(targets.Reason)
+	if len(hosts) == 0 && targets.Late != nil {
+		hosts, err = targets.Late(ctx)
+	}
+	if len(hosts) == 0 {
+		return nil, fmt.Errorf("%s does not speak mh: %w: %w", peer, cmp.Or(err, errNoRecord), syscall.EPROTONOSUPPORT)
+	}
+	return hosts, nil
 }
 
 var errNoRecord = errors.New("it has no capability record")

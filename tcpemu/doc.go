@@ -29,7 +29,7 @@
 //	 3 PING       any     opaque
 //	 4 PONG       any     opaque
 //	 5 GOAWAY     SID 0   code
-//	16 OPEN       stream  epoch target credit [hops] [via]
+//	16 OPEN       stream  epoch target credit [hops] [via] [from]
 //	17 OPEN_OK    stream  epoch credit [seen]
 //	18 OPEN_FAIL  stream  epoch code [text]
 //	19 FIN        stream  offset

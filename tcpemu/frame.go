@@ -62,6 +62,7 @@ const (
 	tlvFlags
 	tlvOctet
 	tlvReturns
+	tlvFrom
 	tlvEnd
 )
 
@@ -85,6 +86,7 @@ type frame struct {
 	opaque  uint64
 	flags   helloFlags
 	octet   uint8  // an urgent one
+	from    uint16 // the opener's port, 0: none
 	returns uint32 // how many RETURNs of the use were received
 }
 
@@ -124,7 +126,7 @@ var layout = map[frameType]struct{ required, optional []tlv }{
 	typePing:     {[]tlv{tlvOpaque}, nil},
 	typePong:     {[]tlv{tlvOpaque}, nil},
 	typeGoAway:   {[]tlv{tlvCode}, nil},
-	typeOpen:     {[]tlv{tlvEpoch, tlvTarget, tlvCredit}, []tlv{tlvHops, tlvVia}},
+	typeOpen:     {[]tlv{tlvEpoch, tlvTarget, tlvCredit}, []tlv{tlvHops, tlvVia, tlvFrom}},
 	typeOpenOK:   {[]tlv{tlvEpoch, tlvCredit}, []tlv{tlvSeen}},
 	typeOpenFail: {[]tlv{tlvEpoch, tlvCode}, []tlv{tlvText}},
 	typeFin:      {[]tlv{tlvOffset}, nil},
@@ -192,6 +194,10 @@ func (f *frame) appendTLV(b []byte, t tlv) []byte {
 		b = append(b, byte(f.flags))
 	case tlvOctet:
 		b = append(b, f.octet)
+	case tlvFrom:
+		if f.from > 0 {
+			b = binary.BigEndian.AppendUint16(b, f.from)
+		}
 	case tlvReturns:
 		if f.returns > 0 {
 			b = binary.BigEndian.AppendUint32(b, f.returns)
@@ -301,6 +307,8 @@ func (f *frame) parseTLV(t tlv, v []byte) (ok bool) {
 		return octet((*uint8)(&f.flags), v)
 	case tlvOctet:
 		return octet(&f.octet, v)
+	case tlvFrom:
+		return number16(&f.from, v)
 	case tlvReturns:
 		return number32(&f.returns, v)
 	}

@@ -1,6 +1,7 @@
 package tcpemu
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -55,7 +56,7 @@ type Listener struct {
 // accepts none, and takes only what peers open over those that its dialers made.
 // A nil cfg means all defaults. At present it does not fail.
 func Listen(e *sctpmh.Endpoint, cfg *ListenConfig) (*Listener, error) {
-	l := &Listener{endpoint: e, backlog: newBacklog()}
+	l := &Listener{endpoint: e}
 	if cfg != nil {
 		l.cfg = *cfg
 	}
@@ -119,6 +120,7 @@ func (l *Listener) verify(s *session, hello frame) {
 		s.assoc.Permit(permitted)
 		l.pool.admit(l.cfg.Name, s, id)
 		s.identity.resolve(id, nil)
+		l.replace(l.backlog.unpark(s))
 		s.watch(&l.running, l.cfg.Resolver, id)
 	})
 }
@@ -128,7 +130,7 @@ func (l *Listener) take(o *Open) error {
 	if l.open.Err() != nil {
 		return errAway
 	}
-	if err := l.backlog.put(o); err != nil {
+	if err := l.place(o); err != nil {
 		return err
 	}
 	if l.open.Err() != nil {
@@ -225,6 +227,8 @@ type Open struct {
 	Hops   uint8    // gateways passed so far; see MaxHops
 	Via    []uint64 // their ids, if they gave any
 
+	FromPort uint16 // that the peer dials from; 0: it has none
+
 	conn *Conn
 	once sync.Once
 }
@@ -243,7 +247,7 @@ func (o *Open) Accept(bound netip.AddrPort) (*Conn, error) {
 	err := net.ErrClosed
 	o.once.Do(func() {
 		c.laddr = Addr{Host: c.s.cfg.name, Port: o.Target.Port}
-		c.raddr = Addr{Host: c.s.peerHost(), Port: c.sid}
+		c.raddr = Addr{Host: c.s.peerHost(), Port: cmp.Or(o.FromPort, c.sid)}
 		// Who writes is let finish before a RESET is answered: OPEN_OK behind our
 		// RESET would come to a stream that is not open any more.
 		c.writing <- struct{}{}

@@ -205,14 +205,19 @@ func (p *pool) peerMade(k key, host *Endpoint, but *member) (best *member) {
 	all := slices.Clone(p.accepted)
 	p.mu.Unlock()
 	for _, m := range all {
-		from := m.session.assoc.Peer().Handshake
-		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
-		if m != but && m.key.own == k.own && m.key.peer.covers(k.peer) && slices.Contains(host.Remotes, from) && m.session.welcomes() &&
-			(best == nil || m.session.compare(best.session) < 0) {
+		if m != but && m.lends(k, host) && m.session.welcomes() && (best == nil || m.session.compare(best.session) < 0) {
 			best = m
 		}
 	}
 	return best
+}
+
+// lends reports whether a member that a peer made is one with a host; see
+// peerMade.
+func (m *member) lends(k key, host *Endpoint) bool {
+	from := m.session.assoc.Peer().Handshake
+	from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+	return m.key.own == k.own && m.key.peer.covers(k.peer) && slices.Contains(host.Remotes, from)
 }
 
 // merge leaves one of the two associations that hosts make with each other

@@ -279,8 +279,11 @@ func TestShutdownRefusesWhatNobodyAccepted(t *testing.T) {
 			end <- err
 		}()
 		synctest.Wait()
-		for len(l.backlog.opens) == 0 {
+		for queued := 0; queued == 0; {
 			<-time.After(lan.Delay)
+			l.backlog.mu.Lock()
+			queued = len(l.backlog.queue)
+			l.backlog.mu.Unlock()
 		}
 		must(t, l.Shutdown(t.Context()))
 		if err := <-end; err == nil {

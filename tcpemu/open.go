@@ -15,6 +15,7 @@ type request struct {
 	hops   uint8
 	remote Addr   // what the connection calls its other end
 	early  []byte // to be sent behind OPEN
+	call   *call  // nil: it comes from no port
 }
 
 // Errors of an open of which the peer has done nothing, so that it may be
@@ -105,6 +106,14 @@ func (s *session) begin(r *request) opening {
 	case s.away:
 		return opening{err: errAway}
 	}
+	from := uint16(0)
+	if k := r.call; k != nil {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if from = k.from; k.taken {
+			return opening{err: errJoined}
+		}
+	}
 	p := s.assoc.Peer()
 	limit, credit := min(p.OutStreams, p.InStreams), uint64(earlyCredit)
 	if s.hello {
@@ -121,7 +130,10 @@ func (s *session) begin(r *request) opening {
 	window := s.windows.grow(earlyCredit, initialWindow, initialShare)
 	c := newConn(s, sid, epoch, credit, window)
 	s.conns[sid] = c
-	open := frame{typ: typeOpen, epoch: epoch, target: r.target, credit: uint64(window), hops: r.hops}
+	if r.call != nil {
+		r.call.own = c
+	}
+	open := frame{typ: typeOpen, epoch: epoch, target: r.target, credit: uint64(window), hops: r.hops, from: from}
 	last := queued{msg: ctrl(sid, &open)}
 	early := append([]byte(nil), r.early[:min(len(r.early), earlyCredit)]...)
 	c.send.sent = uint64(len(early))
@@ -210,7 +222,7 @@ func (s *session) handleOpen(sid uint16, c *Conn, f *frame) error {
 	s.conns[sid] = c
 	away := s.away
 	s.mu.Unlock()
-	o := &Open{Target: f.target, Hops: f.hops, Via: f.via, conn: c}
+	o := &Open{Target: f.target, Hops: f.hops, Via: f.via, FromPort: f.from, conn: c}
 	switch {
 	case away:
 		o.Reject(CodeAway, "")

@@ -35,7 +35,7 @@ var (
 	tlvNames = map[string]tlv{
 		"version": tlvVersion, "nonce": tlvNonce, "name": tlvName, "streams": tlvStreams, "credit": tlvCredit, "seen": tlvSeen,
 		"epoch": tlvEpoch, "hops": tlvHops, "target": tlvTarget, "via": tlvVia, "code": tlvCode, "text": tlvText,
-		"offset": tlvOffset, "opaque": tlvOpaque, "flags": tlvFlags, "octet": tlvOctet, "returns": tlvReturns,
+		"offset": tlvOffset, "opaque": tlvOpaque, "flags": tlvFlags, "octet": tlvOctet, "returns": tlvReturns, "from": tlvFrom,
 	}
 )
 
@@ -321,6 +321,8 @@ func (f *frame) set(id tlv, value string) (err error) {
 		number = &f.octet
 	case tlvReturns:
 		number = &f.returns
+	case tlvFrom:
+		number = &f.from
 	case tlvVia:
 		var gateway uint64
 		number = &gateway

@@ -24,7 +24,8 @@ type town struct {
 
 	mu      sync.Mutex
 	names   map[string]Endpoint
-	binding string // what Verify finds for a name that has the address
+	binding string        // what Verify finds for a name that has the address
+	slow    time.Duration // what Verify takes
 }
 
 // A townHost is a machine of a town.
@@ -95,6 +96,7 @@ func (w *town) Resolve(_ context.Context, name string, _ uint16) (Targets, error
 
 // Verify believes a claim whose name has the address, whatever the port.
 func (w *town) Verify(_ context.Context, src netip.Addr, claim string, _ []netip.Addr, _ bool) (Identity, []netip.Addr, error) {
+	time.Sleep(w.slow)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	e, ok := w.names[claim]
