@@ -21,6 +21,12 @@
 // Set's Binding, over which way the records came its Channel; the trust mode
 // of the resolver says what is enough.
 //
+// In mode [Strict], or where [DNSSEC] says so, answers are validated from the
+// keys of the root zone down, whoever gave them: one is validated, or its zone
+// is proven to be unsigned, or it is a [BogusError] and counts as no answer.
+// What that means for hosts whose capability record does not come is in
+// downgrade.go.
+//
 // # Time
 //
 // A Set is a snapshot. [Resolver.Watch] tells what becomes of a name while
