@@ -1,12 +1,16 @@
 package interop
 
 import (
+	"errors"
 	"fmt"
 	"time"
+
+	"github.com/sctpmh/mh/sctpmh"
 )
 
 var setupScenarios = []scenario{
 	{name: "handshake, we dial", run: weDial},
+	{name: "data with COOKIE ECHO", run: weDialEarly},
 	{name: "handshake, the peer dials", needs: []feature{dials}, run: peerDials},
 	{name: "INIT collision", needs: []feature{dials, collides}, run: collide},
 	{name: "restart of the peer", needs: []feature{dials, forgets}, run: peerRestarts},
@@ -19,6 +23,32 @@ func weDial(s *scene) string {
 	took := time.Since(start)
 	s.both(t)
 	return "up in " + round(took).String()
+}
+
+// RFC 9260 section 5.1: "The COOKIE ECHO chunk MAY be bundled with any pending
+// outbound DATA chunks". With the delay DATA that came behind COOKIE ACK would
+// have passed only when the dial was over.
+func weDialEarly(s *scene) string {
+	const delay = 50 * time.Millisecond
+	s.w.lay(rule{delay: delay})
+	out, in := load{size: 200, count: 3, seed: 1}, load{first: 1, size: 1000, count: 3, seed: 2}
+	var a *sctpmh.Assoc
+	s.must(s.w.us.Do(func() (err error) {
+		var sent error
+		a, err = s.e.DialEarly(s.ctx, s.w.theirs(), func(a *sctpmh.Assoc) { sent = out.send(s.ctx, a) })
+		return errors.Join(err, sent)
+	}))
+	ahead := time.Since(s.w.watcher.now().data[toPeer])
+	if ahead < delay/2 || ahead > time.Minute {
+		s.fail("DATA passed %v before COOKIE ACK came, want it with COOKIE ECHO", ahead)
+	}
+	s.w.lay(rule{})
+	t := s.talk(a)
+	s.order(in)
+	s.receive(t, in)
+	s.end(t)
+	s.arrived(out)
+	return "DATA " + round(ahead).String() + " ahead of COOKIE ACK"
 }
 
 func peerDials(s *scene) string {
