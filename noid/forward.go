@@ -38,29 +38,34 @@ func (r *Resolver) forward(ctx context.Context, n Name, path netip.Addr, renew b
 // first that has an address (RFC 8305 section 3), which waited says, and another
 // if an answer comes later.
 func (r *Resolver) families(ctx context.Context, n Name, emit func(s *Set, waited bool)) {
-	answers := make(chan answer, 2)
-	for _, t := range []uint16{dns.TypeAAAA, dns.TypeA} {
-		go func() { answers <- r.find(ctx, question{string(n), t}, false) }() // ends with ctx at the latest
+	got := [2]answer{pending(n), pending(n)}
+	type arrival struct {
+		i int
+		answer
 	}
-	first := <-answers
+	arrivals := make(chan arrival, 2)
+	for i, t := range []uint16{dns.TypeAAAA, dns.TypeA} {
+		go func() { arrivals <- arrival{i, r.find(ctx, question{string(n), t}, false)} }() // ends with ctx at the latest
+	}
+	first := <-arrivals
+	got[first.i] = first.answer
 	var late <-chan time.Time
 	if first.err == nil {
-		t := time.NewTimer(resolutionDelay)
-		defer t.Stop()
-		late = t.C
+		late = time.After(resolutionDelay)
 	}
-	var second answer
+	var second arrival
 	waited := false
 	select {
-	case second = <-answers:
+	case second = <-arrivals:
 	case <-late:
 		waited = true
-		emit(r.assemble(n, netip.Addr{}, first, pending(n)), waited)
-		if second = <-answers; second.err != nil {
+		emit(r.assemble(n, netip.Addr{}, got[:]...), waited)
+		if second = <-arrivals; second.err != nil {
 			return
 		}
 	}
-	emit(r.assemble(n, netip.Addr{}, first, second), waited)
+	got[second.i] = second.answer
+	emit(r.assemble(n, netip.Addr{}, got[:]...), waited)
 }
 
 // pending stands for an answer that is still to come.

@@ -37,45 +37,57 @@ const maxCandidates = 3*maxTargets + 4
 // its way. The channel is closed when all is said, or ctx ends; nobody has to
 // read it.
 func (r *Resolver) Stream(ctx context.Context, name string, port uint16) <-chan Candidate {
-	out := make(chan Candidate, maxCandidates)
+	return r.open(ctx, name, port).out
+}
+
+// A feed is what makes a stream.
+type feed struct {
+	out    chan Candidate
+	served chan struct{} // closed when out has all that is said of hosts that speak mh
+}
+
+func (r *Resolver) open(ctx context.Context, name string, port uint16) feed {
+	f := feed{out: make(chan Candidate, maxCandidates), served: make(chan struct{})}
 	n, err := ParseName(name)
 	if err != nil || r.staticSet(n) != nil {
-		r.running.Go(func() { r.feedKnown(ctx, name, port, out) }) // ends with ctx at the latest
+		r.running.Go(func() { r.feedKnown(ctx, name, port, f) }) // ends with ctx at the latest
 	} else {
-		r.running.Go(func() { r.feed(ctx, n, port, out) }) // ends with ctx, or when all is said
+		r.running.Go(func() { r.feedNames(ctx, n, port, f) }) // ends with ctx, or when all is said
 	}
-	return out
+	return f
 }
 
 // feedKnown feeds what is no name for the DNS.
-func (r *Resolver) feedKnown(ctx context.Context, name string, port uint16, out chan<- Candidate) {
-	defer close(out)
+func (r *Resolver) feedKnown(ctx context.Context, name string, port uint16, f feed) {
+	defer close(f.out)
+	defer close(f.served)
 	res, err := r.Resolve(ctx, name, port)
 	if err != nil {
-		out <- Candidate{Err: err}
+		f.out <- Candidate{Err: err}
 		return
 	}
 	for _, s := range append(slices.Clone(res.MH), res.Legacy) {
-		out <- Candidate{Set: s}
+		f.out <- Candidate{Set: s}
 	}
 }
 
-// feed asks for the capability and the addresses at once.
-func (r *Resolver) feed(ctx context.Context, n Name, port uint16, out chan<- Candidate) {
-	defer close(out)
+// feedNames asks for the capability and the addresses at once.
+func (r *Resolver) feedNames(ctx context.Context, n Name, port uint16, f feed) {
+	defer close(f.out)
 	known := make(chan struct{})
 	var service sync.WaitGroup
 	service.Go(func() { // ends with ctx at the latest
 		c := r.service(ctx, n, port)
 		close(known)
-		r.feedHosts(ctx, n, c, out)
+		r.feedHosts(ctx, n, c, f.out)
+		close(f.served)
 	})
 	r.families(ctx, n, func(s *Set, waited bool) {
 		if len(s.Locators) == 0 {
-			out <- Candidate{Err: cmp.Or(s.failure(n), errNoRecords)}
+			f.out <- Candidate{Err: cmp.Or(s.failure(n), errNoRecords)}
 			return
 		}
-		out <- Candidate{Set: s, pending: !arrives(known, waited)}
+		f.out <- Candidate{Set: s, pending: !arrives(known, waited)}
 	})
 	service.Wait()
 }
@@ -150,34 +162,35 @@ func (r *Resolver) hinted(asked Name, c *Capability, found capabilities) *Set {
 // than is worth while once there are addresses for plain TCP, unless the trust
 // mode demands an answer.
 func (r *Resolver) gather(ctx context.Context, n Name, port uint16) (*Result, error) {
-	feed := r.Stream(ctx, string(n), port)
+	f := r.open(ctx, string(n), port)
 	var g gathering
-	var late <-chan time.Time
-	for waiting := true; waiting; {
+	served, patience := f.served, (<-chan time.Time)(nil)
+	wait := func(d time.Duration) {
+		if patience == nil {
+			patience = time.After(d)
+		}
+	}
+	for !g.enough(r.trust.demanding()) {
 		select {
-		case c, more := <-feed:
-			if !more {
-				waiting, feed = false, nil
-				break
-			}
+		case c, more := <-f.out:
+			g.closed, g.served = !more, g.served || !more
 			g.add(c)
-			if g.legacy == nil || late != nil || r.trust.demanding() {
-				break
-			}
-			if c.pending {
-				waiting = false
-				break
-			}
-			t := time.NewTimer(targetDelay)
-			defer t.Stop()
-			late = t.C
-		case <-late:
-			waiting = false
+		case <-served:
+			served = nil
+			g.drain(f.out)
+		case <-patience:
+			g.late = true
+		}
+		switch {
+		case g.legacy != nil && !r.trust.demanding():
+			wait(targetDelay)
+		case g.served && len(g.mh) > 0:
+			wait(resolutionDelay)
 		}
 	}
 	res := &Result{MH: g.mh, Legacy: g.legacy, Partial: g.service}
-	if feed != nil {
-		res.Late = func(ctx context.Context) ([]*Set, error) { return rest(ctx, feed) }
+	if !g.served {
+		res.Late = func(ctx context.Context) ([]*Set, error) { return rest(ctx, f) }
 		if len(g.mh) == 0 {
 			res.Partial = cmp.Or(g.service, error(&Error{Step: "SVCB " + capabilityName(n), Kind: ErrTimeout, Detail: "the addresses came long before it"}))
 		}
@@ -201,19 +214,19 @@ func (r *Resolver) judge(n Name, res *Result) {
 }
 
 // rest waits for the hosts that a stream still has.
-func rest(ctx context.Context, feed <-chan Candidate) ([]*Set, error) {
+func rest(ctx context.Context, f feed) ([]*Set, error) {
 	var g gathering
-	for {
+	for !g.served {
 		select {
-		case c, more := <-feed:
-			if !more {
-				return g.mh, g.service
-			}
+		case c := <-f.out:
 			g.add(c)
+		case <-f.served:
+			g.drain(f.out)
 		case <-ctx.Done():
 			return g.mh, cmp.Or(g.service, ctx.Err())
 		}
 	}
+	return g.mh, g.service
 }
 
 // gathering is what has been read of a stream.
@@ -222,6 +235,37 @@ type gathering struct {
 	legacy  *Set
 	service error // why hosts are missing
 	err     error // why addresses are
+
+	pending bool // the addresses came, and the record that makes more of them did not
+	served  bool // no more is said of hosts that speak mh
+	late    bool // what is missing is not worth the time
+	closed  bool // nothing more is said at all
+}
+
+// enough reports whether a dial can begin. Who demands an answer waits for it.
+func (g *gathering) enough(demanding bool) bool {
+	switch {
+	case g.closed, g.late, g.served && g.legacy != nil:
+		return true
+	}
+	return g.pending && !demanding
+}
+
+// drain reads what is there when all has been said of hosts that speak mh.
+func (g *gathering) drain(out <-chan Candidate) {
+	g.served = true
+	for {
+		select {
+		case c, more := <-out:
+			if !more {
+				g.closed = true
+				return
+			}
+			g.add(c)
+		default:
+			return
+		}
+	}
 }
 
 func (g *gathering) add(c Candidate) {
@@ -231,8 +275,9 @@ func (g *gathering) add(c Candidate) {
 		g.service = c.Err
 	case c.Err != nil:
 		g.err = c.Err
+	case c.Set == nil: // the end
 	case c.Set.Cap == nil:
-		g.legacy = c.Set
+		g.legacy, g.pending = c.Set, c.pending
 	default:
 		g.mh = slices.DeleteFunc(g.mh, func(s *Set) bool { return s.rank == c.Set.rank })
 		g.mh = append(g.mh, c.Set)

@@ -119,6 +119,11 @@ func TestN01Resolve(t *testing.T) {
 		}
 	})
 	inMemory(t, Config{}, streamZone, func(w *bubble) {
+		w.servers[0] = slow(w.servers[0], question{"one.example.net.", dns.TypeAAAA}, 5*time.Second)
+		w.fault(dnstest.Fault{Rcode: dns.RcodeNameError}, "_mhsctp.one.example.net")
+		if d := took(func() { w.resolve("one.example.net") }); d != resolutionDelay {
+			t.Errorf("plain TCP waits %v for a family", d)
+		}
 		w.fault(dnstest.Fault{Silent: true}, "h1.example.net")
 		var r *Result
 		if d := took(func() { r = w.resolve("www.example.net") }); d != targetDelay || len(r.MH) != 1 || r.MH[0].Name != "h2.example.net." {
