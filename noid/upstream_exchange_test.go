@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -46,8 +47,11 @@ func TestHedging(t *testing.T) {
 // A query is sent again, from another socket with another id.
 func TestRetransmission(t *testing.T) {
 	inBubble(t, twoServers[:1], func(s *serversTest) {
+		var mu sync.Mutex
 		ids := make(map[uint16]bool)
 		s.serve("udp 192.0.2.1:53", answering(func(q *dns.Msg, p peer) {
+			mu.Lock()
+			defer mu.Unlock()
 			ids[q.Id] = true
 			if len(ids) == queryTries {
 				_ = p.write(addressed(q, "9.0.0.1"))
@@ -197,6 +201,18 @@ func TestSlotsAreBounded(t *testing.T) {
 			t.Error(o.err)
 		}
 		if o := <-first; !errors.Is(o.err, ErrTimeout) || o.took != slotPatience || !strings.Contains(o.err.Error(), "gave way") {
+			t.Error(o)
+		}
+	})
+	// A zone that has its share does not push others out.
+	inBubble(t, twoServers[:1], func(s *serversTest) {
+		s.serve("udp 192.0.2.1:53", silent)
+		other := s.goAsk("a.other.example")
+		time.Sleep(slotPatience + 1)
+		for i := range maxZoneQueries + 1 {
+			s.goAsk(fmt.Sprintf("%d.silent.example", i))
+		}
+		if o := <-other; !errors.Is(o.err, ErrTimeout) || o.took != queryTries*queryTimeout {
 			t.Error(o)
 		}
 	})
