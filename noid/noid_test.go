@@ -1,7 +1,6 @@
 package noid
 
 import (
-	"context"
 	"errors"
 	"net/netip"
 	"slices"
@@ -279,18 +278,18 @@ func TestN23ManyAddresses(t *testing.T) {
 	}
 }
 
-// N27: everybody who asks at one time shares one lookup, and peers cannot
-// cause floods of queries.
-func TestN27SharedLookupsAndLimit(t *testing.T) {
-	w := newWorld(t, Config{})
-	var wg sync.WaitGroup
-	for range 200 {
-		wg.Go(func() { _, _ = w.Resolve(context.Background(), "www.example.net", 80) })
-	}
-	wg.Wait()
-	if n := w.dns.Asked("www.example.net", dns.TypeA) + w.dns.Asked("_mhsctp.www.example.net", dns.TypeSVCB); n != 2 {
-		t.Errorf("200 dials asked %d questions for the name", n)
-	}
+// N27: everybody who asks at one time shares one lookup.
+func TestN27SharedByAll(t *testing.T) {
+	inMemory(t, Config{}, zone, func(w *bubble) {
+		var wg sync.WaitGroup
+		for range 200 {
+			wg.Go(func() { _, _ = w.Resolve(w.t.Context(), "www.example.net", 80) })
+		}
+		wg.Wait()
+		if n := w.dns.Asked("www.example.net", dns.TypeA) + w.dns.Asked("_mhsctp.www.example.net", dns.TypeSVCB); n != 2 {
+			t.Errorf("200 dials asked %d questions for the name", n)
+		}
+	})
 }
 
 // N28 and section 5: what is a name.
