@@ -287,6 +287,20 @@ func TestAnchors(t *testing.T) {
 	s.want("a negative anchor", s.ask("www.example.net.", dns.TypeA, drop(dns.TypeRRSIG)), Insecure, other)
 	s.want("beside it", s.ask("www.example.org.", dns.TypeA), Secure, 0)
 
+	// What is above an anchor does not speak for what is below.
+	key := dnstest.NewKey(dns.ED25519)
+	s = newScene(t)
+	s.tree.Add("up.net.", "", dnstest.SignedWith(key))
+	private := s.tree.Add("corp.up.net.", "www A 192.0.2.1")
+	above := func(m *dns.Msg) {
+		m.Answer = []dns.RR{m.Answer[0], key.Sign(m.Answer[:1], "up.net.", s.tree.Inception, s.tree.Expiration)}
+	}
+	s.Anchors = append(s.Anchors, private.Keys[0].DS("corp.up.net.", dns.SHA256))
+	s.want("signed above an anchor", s.ask("www.corp.up.net.", dns.TypeA, above), Bogus, noSigs)
+	s.trust()
+	s.Unsigned = []string{"corp.up.net."}
+	s.want("signed above a negative anchor", s.ask("www.corp.up.net.", dns.TypeA, above), Insecure, other)
+
 	s = newExample(t)
 	s.Anchors = nil
 	s.want("no anchor at all", s.ask("www.example.net.", dns.TypeA), Insecure, dns.ExtendedErrorCodeDNSSECIndeterminate)
