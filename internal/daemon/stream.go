@@ -24,10 +24,11 @@ type Stream struct {
 type Streams struct {
 	Log  *slog.Logger
 	last atomic.Uint64
-	wg   sync.WaitGroup
 
 	mu     sync.Mutex // leaf
 	cancel map[uint64]context.CancelFunc
+	idle   chan struct{} // closed when none runs any more; nil: nobody waits
+	cut    bool          // Drain waits no longer: what begins ends at once
 }
 
 // counted is a connection that knows what it went through.
@@ -38,8 +39,6 @@ type counted interface {
 // Run joins two connections until both directions have ended, and logs the
 // one line.
 func (s *Streams) Run(st Stream, a, b net.Conn) {
-	s.wg.Add(1)
-	defer s.wg.Done()
 	id := s.last.Add(1)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -48,7 +47,11 @@ func (s *Streams) Run(st Stream, a, b net.Conn) {
 		s.cancel = make(map[uint64]context.CancelFunc)
 	}
 	s.cancel[id] = cancel
+	if s.cut {
+		cancel()
+	}
 	s.mu.Unlock()
+	defer s.ended(id)
 	if near, ok := a.(*tcpemu.Conn); ok {
 		if far, ok := b.(*tcpemu.Conn); ok {
 			tcpemu.RelayProbes(near, far)
@@ -56,9 +59,6 @@ func (s *Streams) Run(st Stream, a, b net.Conn) {
 	}
 	start := time.Now()
 	r := splice.Run(ctx, a, b)
-	s.mu.Lock()
-	delete(s.cancel, id)
-	s.mu.Unlock()
 	attrs := []any{
 		"id", id, "peer", st.Peer, "target", st.Target, "transport", st.Transport,
 		"up_bytes", r.Up, "down_bytes", r.Down, "duration_ms", time.Since(start).Milliseconds(),
@@ -78,20 +78,37 @@ func (s *Streams) Run(st Stream, a, b net.Conn) {
 	s.Log.Info("stream finished", attrs...)
 }
 
+func (s *Streams) ended(id uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.cancel, id)
+	if len(s.cancel) == 0 && s.idle != nil {
+		close(s.idle)
+		s.idle = nil
+	}
+}
+
 // Drain waits for the running streams, at most for limit; then it cuts them
-// off.
+// off. Those that begin meanwhile count as running.
 func (s *Streams) Drain(limit time.Duration) {
-	done := make(chan struct{})
-	go func() { s.wg.Wait(); close(done) }() // ends when the streams have
+	s.mu.Lock()
+	if len(s.cancel) == 0 {
+		s.mu.Unlock()
+		return
+	}
+	idle := make(chan struct{})
+	s.idle = idle
+	s.mu.Unlock()
 	select {
-	case <-done:
+	case <-idle:
 		return
 	case <-time.After(limit):
 	}
 	s.mu.Lock()
+	s.cut = true
 	for _, cancel := range s.cancel {
 		cancel()
 	}
 	s.mu.Unlock()
-	<-done
+	<-idle
 }
