@@ -148,7 +148,11 @@ func (s *Server) serve(ctx context.Context, c net.Conn, client netip.AddrPort) {
 		target.Close()
 		return
 	}
-	s.Relay(ctx, req, &prefixed{Conn: c, early: in.buf}, target)
+	rest := c // itself if it can be: urgent octets come from TCP alone
+	if len(in.buf) > 0 {
+		rest = &prefixed{Conn: c, early: in.buf}
+	}
+	s.Relay(ctx, req, rest, target)
 }
 
 func localAddr(c net.Conn) netip.AddrPort {
