@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -44,6 +45,19 @@ type Server struct {
 
 	mu  sync.Mutex // leaf
 	log bytes.Buffer
+}
+
+// used counts the addresses that Loopback has given out.
+var used atomic.Uint32
+
+// Loopback returns an address for a server: on a port below those that the
+// kernel gives out by itself, and another one in each process. One that was
+// merely free a moment ago may be somebody's when the server binds it. BIND
+// listens on no other address of the loopback network.
+func Loopback() netip.AddrPort {
+	const first, count, each = 10000, 20000, 16
+	n := (uint32(os.Getpid())*each + used.Add(1)) % count
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(first+n))
 }
 
 // Installed says why a program cannot be run, and what to do.

@@ -3,6 +3,7 @@ package publish
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
@@ -249,8 +250,12 @@ func TestChangedMeanwhile(t *testing.T) {
 	w.has(host, "A", "60 9.0.0.11", "60 9.0.0.50")
 
 	w.dns.Refuse(dns.RcodeNXRrset)
+	read := w.dns.Asked(host, dns.TypeA)
 	if _, err := w.Publish(t.Context(), wanted("9.0.0.12")); !errors.Is(err, ErrChanged) {
 		t.Errorf("a name that changes without end: %v", err)
+	}
+	if n := w.dns.Asked(host, dns.TypeA) - read; n != attempts {
+		t.Errorf("it was read %d times, want %d", n, attempts)
 	}
 }
 
@@ -310,9 +315,34 @@ func TestFindZone(t *testing.T) {
 	}
 	_, err := FindZone(t.Context(), w.Addr, nil, "gw.example.org.")
 	wantError(t, err, w.dns.Addr()+" has no zone that gw.example.org is in")
+	_, err = FindZone(t.Context(), cache(t), nil, host)
+	wantError(t, err, "has no zone that gw.example.net is in")
 	w.dns.Close()
 	_, err = FindZone(t.Context(), w.Addr, nil, host)
 	wantError(t, err, "SOA gw.example.net. at "+w.dns.Addr()+": no connection over TCP")
+}
+
+// cache starts a server that has every SOA record from somebody else.
+func cache(t *testing.T) netip.AddrPort {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &dns.Server{Listener: l, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
+		m := new(dns.Msg).SetReply(q)
+		m.Answer = []dns.RR{&dns.SOA{Hdr: dns.RR_Header{Name: q.Question[0].Name, Rrtype: dns.TypeSOA, Class: dns.ClassINET}, Ns: ".", Mbox: "."}}
+		_ = w.WriteMsg(m) // the asker has gone: nothing to do
+	})}
+	started, done := make(chan struct{}), make(chan struct{})
+	s.NotifyStartedFunc = func() { close(started) }
+	go func() { // ends when the cleanup shuts it down
+		defer close(done)
+		_ = s.ActivateAndServe()
+	}()
+	<-started
+	t.Cleanup(func() { _ = s.Shutdown(); <-done })
+	return netip.MustParseAddrPort(l.Addr().String())
 }
 
 func wantError(t *testing.T, err error, want string) {

@@ -3,7 +3,6 @@ package publish
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -34,13 +33,13 @@ aliased IN CNAME ns
 `
 
 // each plays with each server that is installed.
-func each(t *testing.T, play func(*testing.T, netip.AddrPort, *dnsreal.Server)) {
+func each(t *testing.T, play func(*testing.T, netip.AddrPort)) {
 	for _, s := range realServers {
 		t.Run(s.name, func(t *testing.T) {
 			if err := dnsreal.Installed(s.program); err != nil && os.Getenv("CI") != "true" {
 				t.Skip(err)
 			}
-			addr := freePort(t)
+			addr := dnsreal.Loopback()
 			server, err := s.start(dnsreal.Options{
 				Dir: t.TempDir(), Addr: addr, Zones: map[string]string{"example.net": realZone},
 				Keys: map[string]string{"k": secret, "idle": secret}, Updaters: []string{"k"},
@@ -48,29 +47,20 @@ func each(t *testing.T, play func(*testing.T, netip.AddrPort, *dnsreal.Server)) 
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer server.Stop()
-			play(t, addr, server)
-			if t.Failed() {
-				t.Log(server.Log())
-			}
+			defer func() {
+				server.Stop()
+				if t.Failed() {
+					t.Log(server.Log())
+				}
+			}()
+			play(t, addr)
 		})
 	}
 }
 
-// freePort returns a loopback address that nobody listens on.
-func freePort(t *testing.T) netip.AddrPort {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return netip.MustParseAddrPort(l.Addr().String())
-}
-
 // What the in-process server is told is what real servers do.
 func TestRealServers(t *testing.T) {
-	each(t, func(t *testing.T, addr netip.AddrPort, _ *dnsreal.Server) {
+	each(t, func(t *testing.T, addr netip.AddrPort) {
 		p, err := FindZone(t.Context(), addr, testKey(t), host)
 		if err != nil {
 			t.Fatal(err)
@@ -168,7 +158,7 @@ func resolves(t *testing.T, server netip.AddrPort, want string) {
 
 // What real servers say no to is explained.
 func TestRealRefusals(t *testing.T) {
-	each(t, func(t *testing.T, addr netip.AddrPort, _ *dnsreal.Server) {
+	each(t, func(t *testing.T, addr netip.AddrPort) {
 		for _, test := range []struct {
 			what   string
 			change func(*Primary)
@@ -206,7 +196,7 @@ func TestCommands(t *testing.T) {
 	if err := dnsreal.Installed("nsupdate"); err != nil && os.Getenv("CI") != "true" {
 		t.Skip(err)
 	}
-	each(t, func(t *testing.T, addr netip.AddrPort, _ *dnsreal.Server) {
+	each(t, func(t *testing.T, addr netip.AddrPort) {
 		p, err := FindZone(t.Context(), addr, testKey(t), host)
 		if err != nil {
 			t.Fatal(err)
