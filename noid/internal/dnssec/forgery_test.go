@@ -257,7 +257,7 @@ func TestForgedDelegations(t *testing.T) {
 				{"the child's own word", absent(0, s.proofs("child.up.net.", dns.TypeMX))},
 				{"signatures stripped", drop(dns.TypeRRSIG)},
 				{"an alias", func(m *dns.Msg) {
-					m.Answer = []dns.RR{&dns.CNAME{Hdr: dns.RR_Header{Name: "child.up.net.", Rrtype: dns.TypeCNAME, Class: dns.ClassINET}, Target: "open.up.net."}}
+					m.Answer = []dns.RR{&dns.CNAME{Hdr: dns.RR_Header{Name: "child.up.net.", Rrtype: dns.TypeCNAME, Class: dns.ClassINET, Ttl: 86400}, Target: "open.up.net."}}
 				}},
 			} {
 				s := scene()
