@@ -19,10 +19,11 @@ const fewChunks = 2 * sackEvery
 
 // member reports whether new data may be spread over a path. One that came back
 // has to stay for a while first, and one that loses much would hold up what the
-// others carry.
+// others carry. The peer drops data over a path that it has not proved yet; by
+// its own probe it does.
 func (a *Assoc) member(p *path) bool {
 	return p.state == Active && p.rto.measured && !p.withdrawn() && !p.quality.lossy &&
-		(p == a.paths.current || !p.quality.hold.armed)
+		(p == a.paths.current || (p.delivered || p.hb.answered) && !p.quality.hold.armed)
 }
 
 // SetAggregate has data take all paths at once, or one at a time.

@@ -13,14 +13,15 @@ import (
 //
 // Invariant: one HEARTBEAT of a path is outstanding at most (HB.Max.Burst 1).
 type heartbeat struct {
-	next    deadline // send one
-	timeout deadline // the outstanding one is lost
-	nonce   uint64   // of the outstanding one, 0: none
-	repeats int      // times that the same nonce was sent before: an answer measures nothing then
-	sentAt  Time
-	due     bool // to be built by Poll
-	urgent  bool // it leaves although data is in flight
-	invited bool // the peer was heard over this path: not to probe it would be deaf
+	next     deadline // send one
+	timeout  deadline // the outstanding one is lost
+	nonce    uint64   // of the outstanding one, 0: none
+	repeats  int      // times that the same nonce was sent before: an answer measures nothing then
+	sentAt   Time
+	due      bool // to be built by Poll
+	urgent   bool // it leaves although data is in flight
+	answered bool // the peer asked: it takes data here by now
+	invited  bool // the peer was heard over this path: not to probe it would be deaf
 }
 
 const nonceLen = 8
@@ -187,6 +188,7 @@ func (a *Assoc) pollHeartbeat(now Time, buf []byte) ([]byte, Pair, bool) {
 // section 8.3, which answers everybody).
 func (a *Assoc) handleHeartbeat(on Pair, p *path, c wire.Chunk) {
 	if p != nil && a.state < ShutdownSent {
+		p.hb.answered = true
 		a.answerHeartbeat(on, c)
 	}
 }
