@@ -264,6 +264,9 @@ func (a *Assoc) pollReply(buf []byte) ([]byte, Pair, bool) {
 		wire.SetChecksum(buf[start:])
 	}
 	if p != nil {
+		if r.data && len(r.b) > p.packetLimit(&a.cfg) {
+			a.marks.Alone, a.marks.Fragment = true, true // less is known to pass by now
+		}
 		p.stats.txBytes += uint64(len(buf) - start)
 	}
 	return buf, r.on, true

@@ -39,3 +39,18 @@ func TestTailProbeAsksTheSilentPath(t *testing.T) {
 		t.Errorf("after %v of silence the path is %v\n%s", n.now.Sub(start), p.state, n.trace())
 	}
 }
+
+// A probe that was built before less was known to pass is fragmented by IP: it
+// cannot be cut again (RFC 9260 section 6.9).
+func TestTailProbeThatHasBecomeTooLarge(t *testing.T) {
+	n := newPair(t, Config{}, Config{})
+	n.connect()
+	a := n.a.assoc
+	limit := a.paths.find(onPath1).packetLimit(&a.cfg)
+	for _, size := range []int{limit, limit + 4} {
+		a.replies = append(a.replies, packet{on: onPath1, b: make([]byte, size), data: true})
+		if _, _, ok := a.Poll(n.now, nil); !ok || a.Marks().Fragment != (size > limit) {
+			t.Errorf("%d octets where %d pass: sent %v, may be fragmented %v", size, limit, ok, a.Marks().Fragment)
+		}
+	}
+}
