@@ -281,7 +281,9 @@ func TestTransferSurvivesASilentPath(t *testing.T) {
 		}
 	}
 	fo := a.Failovers()
-	if len(fo) != 1 || fo[0].Cause != "timeout" || fo[0].To.Remote != r2.addr() {
+	// The data's timer tells, or the question that went to the silent path with
+	// the tail loss probe: they run out within moments of each other.
+	if len(fo) != 1 || fo[0].Cause != "timeout" && fo[0].Cause != "probe" || fo[0].To.Remote != r2.addr() {
 		t.Fatalf("failovers %v", fo)
 	}
 	t.Logf("stall %v", fo[0].Stall)
