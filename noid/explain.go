@@ -76,7 +76,7 @@ func (r *Resolver) explainDNS(ctx context.Context, e *Explanation, port uint16) 
 	var list []Capability
 	list, e.Err = r.usable(e.Name, c)
 	for i := range list {
-		s := r.host(ctx, e.Name, &list[i], c, r.addresses(ctx, list[i].Target, netip.Addr{}))
+		s := r.host(ctx, e.Name, &list[i], c, r.forward(ctx, list[i].Target, origin{names: []Name{e.Name}}, false))
 		if len(s.Locators) == 0 {
 			e.Err = s.failure(list[i].Target)
 		}

@@ -45,7 +45,7 @@ type filters struct {
 
 // An origin is how an address came to be looked at.
 type origin struct {
-	names []Name     // asked for, and what that is an alias of
+	names []Name     // asked for, and what that is an alias of or names as its host
 	path  netip.Addr // of the peer that is already talked to, none if there is none
 }
 

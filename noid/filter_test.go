@@ -121,6 +121,40 @@ func TestN22Aliases(t *testing.T) {
 	})
 }
 
+// N22: no record of a public name leads to a host in a private zone, whatever
+// kind of record.
+func TestN22Hosts(t *testing.T) {
+	z, err := NewZone("corp.example", mustPrefixes("10.0.0.0/8"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const inside = `
+evil.example.net. 60 IN A 9.0.0.1
+h.corp.example. 60 IN A 10.0.0.1
+_mhsctp.h.corp.example. 60 IN SVCB 1 h.corp.example. port=9899 ipv4hint=10.0.0.1 key65280="\001\003"
+`
+	for _, record := range []string{
+		`_mhsctp.evil.example.net. 60 IN SVCB 1 h.corp.example. port=9899 ipv4hint=10.0.0.1 key65280="\001\003"`,
+		`_mhsctp.evil.example.net. 60 IN SVCB 0 _mhsctp.h.corp.example.`,
+		`_mhsctp.evil.example.net. 60 IN CNAME _mhsctp.h.corp.example.`,
+		`_mhsctp._sctp.evil.example.net. 60 IN SRV 0 0 5000 h.corp.example.`,
+	} {
+		inMemory(t, Config{Zones: []Zone{z}, Native: true}, inside+record+"\n", func(w *bubble) {
+			for c := range w.Stream(w.t.Context(), "evil.example.net", 80) {
+				if c.Set != nil && c.Set.Cap != nil {
+					t.Errorf("N22 %s: leads to %s", record, ips(c.Set.Locators))
+				}
+			}
+			if r := w.resolve("h.corp.example"); len(r.MH) != 1 {
+				t.Errorf("N22 within: %v", r.Partial)
+			}
+			if s, err := w.Verify(w.t.Context(), addr("9.0.0.2"), "evil.example.net"); err == nil {
+				t.Errorf("N22 %s: ties a peer to %s", record, s.Name)
+			}
+		})
+	}
+}
+
 // N22: we are no peer of ours.
 func TestN22Own(t *testing.T) {
 	own := func() []netip.AddrPort {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,22 +23,24 @@ func (s *Set) failure(n Name) error {
 // addresses looks the addresses of a name up, both families at once, and
 // filters them. path is where the peer is talked to, if it is.
 func (r *Resolver) addresses(ctx context.Context, n Name, path netip.Addr) *Set {
-	return r.forward(ctx, n, path, false)
+	return r.forward(ctx, n, origin{path: path}, false)
 }
 
-// forward is addresses; renew asks even where answers hold.
-func (r *Resolver) forward(ctx context.Context, n Name, path netip.Addr, renew bool) *Set {
+// forward is addresses, of a name that others have led to; renew asks even
+// where answers hold.
+func (r *Resolver) forward(ctx context.Context, n Name, via origin, renew bool) *Set {
 	six := make(chan answer, 1)
 	go func() { six <- r.find(ctx, question{string(n), dns.TypeAAAA}, renew) }() // ends with ctx at the latest
 	four := r.find(ctx, question{string(n), dns.TypeA}, renew)
-	return r.assemble(n, path, <-six, four)
+	return r.assemble(n, via, <-six, four)
 }
 
-// families asks for the addresses of a name and hands set after set to emit:
+// families asks for the addresses of a name, to which asked has led, and hands
+// set after set to emit:
 // the first when both families have answered, or resolutionDelay after the
 // first that has an address (RFC 8305 section 3), which waited says, and another
 // if an answer comes later.
-func (r *Resolver) families(ctx context.Context, n Name, emit func(s *Set, waited bool)) {
+func (r *Resolver) families(ctx context.Context, n, asked Name, emit func(s *Set, waited bool)) {
 	got := [2]answer{pending(n), pending(n)}
 	type arrival struct {
 		i int
@@ -59,13 +62,13 @@ func (r *Resolver) families(ctx context.Context, n Name, emit func(s *Set, waite
 	case second = <-arrivals:
 	case <-late:
 		waited = true
-		emit(r.assemble(n, netip.Addr{}, got[:]...), waited)
+		emit(r.assemble(n, origin{names: []Name{asked}}, got[:]...), waited)
 		if second = <-arrivals; second.err != nil {
 			return
 		}
 	}
 	got[second.i] = second.answer
-	emit(r.assemble(n, netip.Addr{}, got[:]...), waited)
+	emit(r.assemble(n, origin{names: []Name{asked}}, got[:]...), waited)
 }
 
 // pending stands for an answer that is still to come.
@@ -73,8 +76,10 @@ func pending(n Name) answer {
 	return answer{failed: true, err: &Error{Step: "addresses of " + n.String(), Kind: ErrTimeout, Detail: "one family came long before the other"}}
 }
 
-// assemble makes a set of the answers for both families.
-func (r *Resolver) assemble(n Name, path netip.Addr, answers ...answer) *Set {
+// assemble makes a set of the answers for both families. via is how the name
+// came to be looked at: no name may lead into a private zone from outside,
+// neither by an alias nor by a capability record.
+func (r *Resolver) assemble(n Name, via origin, answers ...answer) *Set {
 	now := r.now()
 	s := r.newSet(n, n)
 	s.Binding, s.Channel, s.Expire = BindingClaim, ChanLocal, now.Add(maxTTL)
@@ -94,7 +99,7 @@ func (r *Resolver) assemble(n Name, path netip.Addr, answers ...answer) *Set {
 			s.StaleUntil = a.staleUntil
 		}
 		s.partial = s.partial || a.stale
-		from := origin{names: []Name{n, a.owner}, path: path}
+		from := origin{names: append(slices.Clone(via.names), n, a.owner), path: via.path}
 		for _, rr := range a.records {
 			l := Locator{Expire: a.expire, Stale: a.stale}
 			switch rr := rr.(type) {
@@ -110,7 +115,7 @@ func (r *Resolver) assemble(n Name, path netip.Addr, answers ...answer) *Set {
 	}
 	if h := r.local().static.hosts[n]; h != nil && h.merge {
 		for _, l := range h.locators {
-			s.filters.take(s, l, origin{names: []Name{n}, path: path})
+			s.filters.take(s, l, origin{names: []Name{n}, path: via.path})
 		}
 	}
 	s.cut()
@@ -129,7 +134,10 @@ func (r *Resolver) hosts(ctx context.Context, asked Name, c capabilities, path n
 	found := make([]*Set, len(list))
 	var all sync.WaitGroup
 	for i := range list {
-		all.Go(func() { found[i] = r.host(ctx, asked, &list[i], c, r.addresses(ctx, list[i].Target, path)) }) // ends with ctx at the latest
+		all.Go(func() { // ends with ctx at the latest
+			s := r.forward(ctx, list[i].Target, origin{names: []Name{asked}, path: path}, false)
+			found[i] = r.host(ctx, asked, &list[i], c, s)
+		})
 	}
 	all.Wait()
 	for i, s := range found {

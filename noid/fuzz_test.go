@@ -2,7 +2,6 @@ package noid
 
 import (
 	"encoding/binary"
-	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -112,7 +111,7 @@ func FuzzMessage(f *testing.F) {
 			if len(a.records) > maxRecords || (len(a.records) == 0) != (a.err != nil) || hold > maxTTL {
 				t.Errorf("%d records for %v, %v", len(a.records), hold, a.err)
 			}
-			s := r.assemble("_mhsctp.a.example.", netip.Addr{}, a)
+			s := r.assemble("_mhsctp.a.example.", origin{}, a)
 			for _, l := range s.Locators {
 				if len(s.Locators) > maxLocators || s.filters.reject(l.Addr, origin{names: []Name{s.Name}}) != "" {
 					t.Errorf("%v of %d", l, len(s.Locators))

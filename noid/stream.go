@@ -82,7 +82,7 @@ func (r *Resolver) feedNames(ctx context.Context, n Name, port uint16, f feed) {
 		r.feedHosts(ctx, n, c, f.out)
 		close(f.served)
 	})
-	r.families(ctx, n, func(s *Set, waited bool) {
+	r.families(ctx, n, n, func(s *Set, waited bool) {
 		if len(s.Locators) == 0 {
 			f.out <- Candidate{Err: cmp.Or(s.failure(n), errNoRecords)}
 			return
@@ -130,7 +130,7 @@ func (r *Resolver) feedHosts(ctx context.Context, asked Name, c capabilities, ou
 				s.rank = i
 				out <- Candidate{Set: s, Early: true}
 			}
-			r.families(ctx, target, func(s *Set, _ bool) {
+			r.families(ctx, target, asked, func(s *Set, _ bool) {
 				s = r.host(ctx, asked, &list[i], c, s)
 				s.rank = i
 				if len(s.Locators) == 0 {
@@ -150,7 +150,7 @@ func (r *Resolver) hinted(asked Name, c *Capability, found capabilities) *Set {
 	s := r.newSet(c.Target, asked)
 	s.Cap, s.Binding, s.Channel, s.hostLevel = c, BindingHint, found.channel, true
 	for _, a := range c.Hints {
-		s.filters.take(s, Locator{Addr: a, From: FromHint}, origin{names: []Name{c.Target}})
+		s.filters.take(s, Locator{Addr: a, From: FromHint}, origin{names: []Name{asked, c.Target}})
 	}
 	s.filters.dropOwn(s)
 	s.cut()

@@ -3,7 +3,6 @@ package noid
 import (
 	"context"
 	"math/rand/v2"
-	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -110,7 +109,7 @@ func (r *Resolver) members(ctx context.Context, n Name, renew bool) *Set {
 	if s := r.staticSet(n); s != nil {
 		return s
 	}
-	s := r.forward(ctx, n, netip.Addr{}, renew)
+	s := r.forward(ctx, n, origin{}, renew)
 	if r.cfg.ReverseAll {
 		r.reverseMembers(ctx, s)
 	}
