@@ -57,14 +57,12 @@ type flowID struct {
 
 // A flow is messages that wait, in order.
 type flow struct {
-	id       flowID
-	messages []Message
-	head     int
-	octets   int
-	weight   int
-	saved    int         // octets that it may send; below 0: what it went ahead by
-	room     gate.Signal // for who puts
-	next     *flow       // in a flowList
+	fifo
+	id     flowID
+	weight int
+	saved  int         // octets that it may send; below 0: what it went ahead by
+	room   gate.Signal // for who puts
+	next   *flow       // in a flowList
 }
 
 func newOutbox(limit int) outbox { return outbox{limit: limit, flows: make(map[flowID]*flow)} }
@@ -126,8 +124,7 @@ func (b *outbox) add(m Message) (ok, wake bool, err error) {
 	if f.octets == 0 {
 		b.waiting++
 	}
-	f.messages = append(f.messages, m)
-	f.octets += len(m.Data)
+	f.push(m)
 	b.octets += len(m.Data)
 	b.filled.Notify()
 	return true, wake, nil
@@ -213,7 +210,7 @@ func (b *outbox) quantum() int { return max(1, b.limit>>8) }
 // forget drops a flow that is in no list.
 func (b *outbox) forget(f *flow) {
 	delete(b.flows, f.id)
-	if cap(f.messages) <= smallFlow {
+	if cap(f.items) <= smallFlow {
 		flows.Put(f)
 	}
 }
@@ -310,41 +307,6 @@ func (b *outbox) end(err error) {
 	for _, f := range b.flows {
 		f.room.Notify()
 	}
-}
-
-// pop removes the first message.
-func (f *flow) pop() Message {
-	m := f.messages[f.head]
-	f.messages[f.head] = Message{}
-	f.head++
-	f.octets -= len(m.Data)
-	if f.head == len(f.messages) {
-		f.messages, f.head = f.messages[:0], 0
-	} else if f.head > 64 && f.head*2 > len(f.messages) {
-		n := copy(f.messages, f.messages[f.head:])
-		clear(f.messages[n:])
-		f.messages, f.head = f.messages[:n], 0
-	}
-	return m
-}
-
-// first is the size of the first message.
-func (f *flow) first() int { return len(f.messages[f.head].Data) }
-
-// discard drops the messages of a group and returns how many octets they were.
-func (f *flow) discard(group uint32) (octets int) {
-	kept := f.messages[:0]
-	for _, m := range f.messages[f.head:] {
-		if m.Group == group {
-			octets += len(m.Data)
-		} else {
-			kept = append(kept, m)
-		}
-	}
-	clear(f.messages[len(kept):])
-	f.messages, f.head = kept, 0
-	f.octets -= octets
-	return octets
 }
 
 // A flowList is flows in the order of their turns.

@@ -14,9 +14,7 @@ import (
 // mu is a leaf: nothing is called while it is held.
 type queue struct {
 	mu      sync.Mutex
-	items   []Message
-	head    int
-	octets  int
+	fifo    // guarded by mu, as is what follows
 	limit   int
 	err     error // no more will come, or may be put; items are still taken
 	changed gate.Signal
@@ -34,8 +32,7 @@ func (q *queue) tryPut(m Message) (ok bool, err error) {
 	if q.octets >= q.limit {
 		return false, nil
 	}
-	q.items = append(q.items, m)
-	q.octets += len(m.Data)
+	q.push(m)
 	q.changed.Notify()
 	return true, nil
 }
@@ -45,8 +42,7 @@ func (q *queue) tryPut(m Message) (ok bool, err error) {
 func (q *queue) force(m Message) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.items = append(q.items, m)
-	q.octets += len(m.Data)
+	q.push(m)
 	q.changed.Notify()
 }
 
@@ -73,21 +69,11 @@ func (q *queue) await(ctx context.Context, ready func() bool) error {
 func (q *queue) tryTake() (m Message, ok, relieved bool, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.head == len(q.items) {
+	if q.len() == 0 {
 		return m, false, false, q.err
 	}
 	before := q.octets
-	m = q.items[q.head]
-	q.items[q.head] = Message{}
-	q.head++
-	q.octets -= len(m.Data)
-	if q.head == len(q.items) {
-		q.items, q.head = q.items[:0], 0
-	} else if q.head > 64 && q.head*2 > len(q.items) {
-		n := copy(q.items, q.items[q.head:])
-		clear(q.items[n:])
-		q.items, q.head = q.items[:n], 0
-	}
+	m = q.pop()
 	q.changed.Notify()
 	return m, true, before > q.limit/2 && q.octets <= q.limit/2, nil
 }
@@ -99,7 +85,7 @@ func (q *queue) take(ctx context.Context) (m Message, relieved bool, err error) 
 		if ok || err != nil {
 			return m, relieved, err
 		}
-		if err := q.await(ctx, func() bool { return q.head < len(q.items) }); err != nil {
+		if err := q.await(ctx, func() bool { return q.len() > 0 }); err != nil {
 			return m, false, err
 		}
 	}
