@@ -30,11 +30,11 @@ func TestN14Reload(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		write(file, "h.example.net udp=9900 10.0.0.1\nboth.example.net merge 9.0.0.9\n")
+		write(file, "h.example.net udp=9900 10.0.0.1\nboth.example.net merge 9.0.0.9 10.0.0.9\n")
 		w := newBubble(t, Config{HostsFile: file, SystemHosts: system, Logger: slog.New(slog.NewTextHandler(&log, nil))}, d)
 		ask := func(n string) string { return ips(w.resolve(n).Legacy.Locators) }
 		want(t, "N14 static", ask("h.example.net"), "10.0.0.1")
-		want(t, "N14 merged", ask("both.example.net"), "9.0.0.2 9.0.0.9")
+		want(t, "N14 merged", ask("both.example.net"), "10.0.0.9 9.0.0.2 9.0.0.9")
 
 		write(file, "h.example.net 10.0.0.2\n")
 		time.Sleep(networkPoll)

@@ -114,8 +114,10 @@ func (r *Resolver) assemble(n Name, via origin, answers ...answer) *Set {
 		}
 	}
 	if h := r.local().static.hosts[n]; h != nil && h.merge {
-		for _, l := range h.locators {
-			s.filters.take(s, l, origin{names: []Name{n}, path: via.path})
+		for _, l := range h.locators { // the operator's word needs no filter
+			if !s.Contains(l.Addr) {
+				s.Locators = append(s.Locators, l)
+			}
 		}
 	}
 	s.cut()

@@ -68,6 +68,9 @@ func (r *Resolver) verify(ctx context.Context, src netip.Addr, claim string) (s 
 	if err != nil {
 		return nil, err
 	}
+	if own := r.staticSet(s.Name); own != nil && !own.Contains(src) { // it stands for the DNS, by whatever way that led to the name
+		return nil, &Error{Step: "verify " + src.String() + " as " + s.Name.String(), Kind: ErrNotContained, Detail: "the hosts file gives it others"}
+	}
 	// An old set may contain an address that is another host's by now: it ties
 	// nobody to the name who was not tied to it before (threat N9).
 	for _, l := range s.Locators {

@@ -51,6 +51,24 @@ func TestN04SpoofedClaim(t *testing.T) {
 	})
 }
 
+// N04: the operator's file stands for the DNS: a peer at an address that only the
+// DNS gives to a name of the file is not tied to it, neither by a claim, nor by a
+// capability record of another name, nor by a reverse record.
+func TestN04StaticName(t *testing.T) {
+	inMemory(t, Config{}, zone+`_mhsctp.evil.example.net. IN SVCB 1 laptop.example.net. key65280="\001\003"`+"\n", func(w *bubble) {
+		s := newStatic()
+		if err := s.parse(strings.NewReader("laptop.example.net udp=9899 9.7.7.7\n"), "hosts"); err != nil {
+			t.Fatal(err)
+		}
+		w.files.use(s)
+		for _, claim := range []string{"laptop.example.net", "evil.example.net", ""} {
+			if s, err := w.Verify(w.t.Context(), addr("9.0.1.1"), claim); s.Binding != BindingNone || !errors.Is(err, ErrNotContained) {
+				t.Errorf("N04 claim %q: %v %v, %v", claim, s.Name, s.Binding, err)
+			}
+		}
+	})
+}
+
 // N05: a reverse record that leads to a name which leads back; names like the
 // claimed one are tried first.
 func TestN05Reverse(t *testing.T) {
