@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"github.com/sctpmh/mh/sctpmh/internal/engine"
+	"github.com/sctpmh/mh/sctpmh/internal/wire"
 )
 
 // ErrClosed is the error of an endpoint or association that was closed here.
@@ -27,7 +28,8 @@ var ErrTooManyAssociations = errors.New("too many associations: close some or ra
 
 // An AbortError is the end of an association by an ABORT chunk. errors.Is
 // finds syscall.ECONNRESET in one from the peer, and syscall.ECONNREFUSED in
-// one that answered a dial.
+// one that answered a dial; in a dial that took longer than the peer's cookie
+// lives (RFC 9260 section 5.2.6) syscall.ETIMEDOUT.
 type AbortError struct {
 	Remote bool   // the peer sent it
 	Dial   bool   // it answered the handshake
@@ -44,6 +46,8 @@ func (e *AbortError) Is(target error) bool {
 	switch {
 	case !e.Remote:
 		return target == net.ErrClosed
+	case e.Dial && e.Code == uint16(wire.CauseStaleCookie):
+		return target == syscall.ETIMEDOUT
 	case e.Dial:
 		return target == syscall.ECONNREFUSED
 	}

@@ -152,3 +152,17 @@ func TestDialGivenUpInTheHandshake(t *testing.T) {
 		}
 	})
 }
+
+// An outage that begins between INIT ACK and COOKIE ECHO and outlives the cookie
+// does not end a dial without octets.
+func TestOutageInTheHandshake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t)
+		hosts := []*townHost{w.addHost(1), w.addHost(1)}
+		client, server := w.addParty(hosts[0], "client.example"), w.addParty(hosts[1], "server.example")
+		w.register("server.example", server.endpoint)
+		time.AfterFunc(lanRTT*3/4, func() { hosts[1].isolate(w, true) })
+		time.AfterFunc(12*time.Second, func() { hosts[1].isolate(w, false) })
+		client.dial("server.example").Close()
+	})
+}
