@@ -38,6 +38,8 @@ func (d *Dialer) connect(ctx context.Context, m *member, r *request) (s *session
 			if a != nil {
 				a.Abort("adaptation layer indication is not 0x6d680001")
 			}
+		} else if p.Handshake.IsValid() && first.sent > 0 {
+			err = exposed(err)
 		}
 	}
 	if err != nil {
@@ -55,6 +57,15 @@ func (d *Dialer) connect(ctx context.Context, m *member, r *request) (s *session
 	s.start()
 	s.identity.resolve(host.Identity, nil)
 	return s, first, nil
+}
+
+// exposed is what a dial reports when a COOKIE ECHO with octets had left. Should
+// ABORT have answered that, it ended the association, and refused nothing.
+func exposed(err error) error {
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		err = fmt.Errorf("%w: %v", syscall.ECONNRESET, err)
+	}
+	return exposedError{err}
 }
 
 // discard ends a session whose association failed before it was established, and

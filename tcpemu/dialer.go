@@ -196,8 +196,8 @@ func (d *Dialer) dialMH(ctx context.Context, hosts []Endpoint, r *request) (net.
 			return c, nil
 		}
 		errs = append(errs, err)
-		if isAnswer(err) || ctx.Err() != nil {
-			break // the host has answered for its name
+		if isAnswer(err) || isExposed(err) || ctx.Err() != nil {
+			break // the host has answered for its name, or may have begun to
 		}
 	}
 	return nil, errors.Join(errs...)

@@ -68,16 +68,30 @@ func (s *session) await(ctx context.Context, r *request, o opening) (*Conn, erro
 		case errors.Is(o.err, errMoved):
 			o = s.begin(r) // once: then the numbers are settled
 			continue
+		case o.err != nil && o.sent > 0 && !undone(o.err):
+			return nil, exposedError{o.err}
 		case o.err != nil:
 			return nil, o.err
 		}
 		if o.sent < len(r.early) {
 			if err := writeWithin(ctx, o.conn, r.early[o.sent:]); err != nil {
-				return nil, err
+				return nil, exposedError{err}
 			}
 		}
 		return o.conn, nil
 	}
+}
+
+// An exposedError ends a dial whose early octets the peer may have read. They must
+// not be sent to another one.
+type exposedError struct{ error }
+
+func (e exposedError) Unwrap() error { return e.error }
+
+// isExposed reports whether an error is such.
+func isExposed(err error) bool {
+	var e exposedError
+	return errors.As(err, &e)
 }
 
 // writeWithin writes octets to a connection, or cuts it off: its end must not
