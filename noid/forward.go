@@ -144,7 +144,7 @@ func (r *Resolver) hosts(ctx context.Context, asked Name, c capabilities, path n
 	all.Wait()
 	for i, s := range found {
 		if len(s.Locators) == 0 {
-			err = s.failure(list[i].Target)
+			err = errors.Join(err, s.failure(list[i].Target))
 			continue
 		}
 		s.rank = i

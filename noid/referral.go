@@ -108,10 +108,9 @@ func (r *Resolver) resolveLiteral(ctx context.Context, a netip.Addr, strange boo
 	} else {
 		res.MH = []*Set{host}
 	}
-	// A reverse record that does not come may have been suppressed. All else
-	// that keeps a host from being found is an answer.
-	silent := errors.Is(err, ErrTimeout) || errors.Is(err, ErrServer)
-	res.NoFallback = r.trust.demanding() && (err == nil || silent)
+	// A record that does not come may have been suppressed. All else that keeps a
+	// host from being found is an answer.
+	res.NoFallback = r.trust.demanding() && (err == nil || unheard(err))
 	return res
 }
 
@@ -152,13 +151,20 @@ func (r *Resolver) reverseHost(ctx context.Context, a netip.Addr) (*Set, error) 
 	if err != nil {
 		return nil, err
 	}
+	var missing error
 	for _, n := range rev.names {
-		hosts, _ := r.hosts(ctx, n, r.capabilities(ctx, n), netip.Addr{})
+		hosts, err := r.hosts(ctx, n, r.capabilities(ctx, n), netip.Addr{})
 		for _, h := range hosts {
 			if h.Contains(a) {
 				return rev.bind(h), nil
 			}
 		}
+		if unheard(err) {
+			missing = errors.Join(missing, err)
+		}
+	}
+	if missing != nil {
+		return nil, missing
 	}
 	return nil, rev.failure("none of its names is a host that speaks mh and has " + a.String())
 }

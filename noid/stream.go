@@ -25,6 +25,7 @@ type Candidate struct {
 
 	pending bool // the capability record has not come
 	service bool // Err is about the capability
+	named   bool // Err is about a host that the record names
 }
 
 // maxCandidates is how many a name can have: hints, a family and another for
@@ -134,7 +135,7 @@ func (r *Resolver) feedHosts(ctx context.Context, asked Name, c capabilities, ou
 				s = r.host(ctx, asked, &list[i], c, s)
 				s.rank = i
 				if len(s.Locators) == 0 {
-					out <- Candidate{Err: s.failure(target), service: true}
+					out <- Candidate{Err: s.failure(target), service: true, named: true}
 					return
 				}
 				out <- Candidate{Set: s}
@@ -188,7 +189,7 @@ func (r *Resolver) gather(ctx context.Context, n Name, port uint16) (*Result, er
 			wait(resolutionDelay)
 		}
 	}
-	res := &Result{MH: g.mh, Legacy: g.legacy, Partial: g.service}
+	res := &Result{MH: g.mh, Legacy: g.legacy, Partial: g.service, named: g.named}
 	if !g.served {
 		res.Late = func(ctx context.Context) ([]*Set, error) { return rest(ctx, f) }
 		if len(g.mh) == 0 {
@@ -238,6 +239,7 @@ type gathering struct {
 
 	pending bool // the addresses came, and the record that makes more of them did not
 	served  bool // no more is said of hosts that speak mh
+	named   bool // the record names one
 	late    bool // what is missing is not worth the time
 	closed  bool // nothing more is said at all
 }
@@ -272,7 +274,7 @@ func (g *gathering) add(c Candidate) {
 	switch {
 	case c.Early: // whoever waits for all has no use for hints
 	case c.Err != nil && c.service:
-		g.service = c.Err
+		g.service, g.named = errors.Join(g.service, c.Err), g.named || c.named
 	case c.Err != nil:
 		g.err = c.Err
 	case c.Set == nil: // the end

@@ -160,6 +160,8 @@ type Result struct {
 
 	// NoFallback says that the trust mode forbids Legacy in place of MH.
 	NoFallback bool
+
+	named bool // its record names hosts that speak mh, be their addresses found or not
 }
 
 // An Error says which step failed for which name, and where. errors.Is finds
