@@ -56,7 +56,7 @@ tools:
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends $$missing; \
 	elif [ -n "$$missing" ]; then \
 		echo "not installed:" $$missing; \
-		echo "Without them TestPassiveFTP and the like of internal/e2e, and make interop, do not run."; fi
+		echo "Without them FTP tests of internal/e2e, those with name servers (interop/nameservers, internal/publish, noid/internal/dnssec) and make interop do not run."; fi
 
 # Every scenario with every foreign stack, as root; writes interop/results.md,
 # which says what did not run for want of a program.
