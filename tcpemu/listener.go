@@ -130,13 +130,7 @@ func (l *Listener) take(o *Open) error {
 	if l.open.Err() != nil {
 		return errAway
 	}
-	if err := l.place(o); err != nil {
-		return err
-	}
-	if l.open.Err() != nil {
-		l.backlog.refuse(CodeAway) // Close may have done so already
-	}
-	return nil
+	return l.place(o)
 }
 
 // AcceptOpen waits for a connection and leaves it to the caller whether to

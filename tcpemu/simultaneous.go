@@ -198,7 +198,11 @@ func (l *Listener) place(o *Open) error {
 	var tried []*call
 	for {
 		k, err := l.backlog.put(o, tried)
-		if k == nil || k.goesOver(o.conn.s) && k.meet(o) {
+		switch {
+		case k == nil && l.open.Err() != nil:
+			l.backlog.refuse(CodeAway) // Close may have done so already
+			return err
+		case k == nil || k.goesOver(o.conn.s) && k.meet(o):
 			return err
 		}
 		tried = append(tried, k)
