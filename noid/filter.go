@@ -95,6 +95,20 @@ func sameScope(path, a netip.Addr) bool {
 	return path.IsValid() && a != metadata && slices.ContainsFunc(private, func(p netip.Prefix) bool { return p.Contains(a) && p.Contains(path) })
 }
 
+// scopeOf returns an address that stands for all by which the same private
+// addresses are taken as by path, none for one that lets none be taken.
+func scopeOf(path netip.Addr) (scope netip.Addr) {
+	if path.Is6() && path.IsLinkLocalUnicast() {
+		return netip.MustParseAddr("fe80::").WithZone(path.Zone())
+	}
+	for _, p := range private {
+		if p.Contains(path) {
+			return p.Addr()
+		}
+	}
+	return scope
+}
+
 var metadata = netip.MustParseAddr("169.254.169.254")
 
 // embedsPrivate reports whether a 6to4, Teredo or NAT64 address carries an IPv4

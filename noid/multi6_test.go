@@ -177,7 +177,7 @@ func TestMulti6QuestionsPerName(t *testing.T) {
 		}
 		// While there are associations both families are asked for, before the
 		// TTL of 60 seconds is over by a fifth.
-		changes, end := w.Watch("h.example.net.")
+		changes, end := w.Watch("h.example.net.", netip.Addr{})
 		defer end()
 		<-changes
 		const minutes, most = 60, 2*60*60/(60*72/100) + 2

@@ -206,7 +206,7 @@ func TestN16StaleMembers(t *testing.T) {
 func TestN15NoQuestionsInFailover(t *testing.T) {
 	inMemory(t, Config{}, host, func(w *bubble) {
 		s := w.resolve("h.example.net").MH[0]
-		changes, end := w.Watch(s.Name)
+		changes, end := w.Watch(s.Name, netip.Addr{})
 		defer end()
 		<-changes
 		w.fault(dnstest.Fault{Silent: true}, hostNames...)

@@ -3,6 +3,7 @@ package noid
 import (
 	"context"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -26,15 +27,22 @@ type Change struct {
 // mu is a leaf.
 type watches struct {
 	mu    sync.Mutex
-	names map[Name]*watch
+	names map[watched]*watch
 }
 
-func newWatches() watches { return watches{names: make(map[Name]*watch)} }
+func newWatches() watches { return watches{names: make(map[watched]*watch)} }
+
+// watched is a name as it is seen from a path: which of its private addresses
+// count depends on that.
+type watched struct {
+	name  Name
+	scope netip.Addr
+}
 
 // A watch follows one name.
 type watch struct {
-	name Name
-	end  context.CancelFunc
+	watched
+	end context.CancelFunc
 
 	// Guarded by watches.mu.
 	readers map[*reader]struct{}
@@ -53,21 +61,23 @@ type reader struct {
 // Watch follows a name while associations with its host live. The first Change
 // comes soon and has all addresses added; no further one comes without cause.
 // Addresses are asked for again before their time is over, and only an answer
-// withdraws one: while nobody answers nothing changes. The function ends the
-// watch; the channel is never closed.
-func (r *Resolver) Watch(n Name) (<-chan Change, func()) {
+// withdraws one: while nobody answers nothing changes. path is where the host is
+// talked to, as for [Resolver.Verify]. The function ends the watch; the channel
+// is never closed.
+func (r *Resolver) Watch(n Name, path netip.Addr) (<-chan Change, func()) {
+	of := watched{n, scopeOf(path.Unmap())}
 	rd := &reader{changes: make(chan Change, 1)}
 	ws := &r.watches
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	w := ws.names[n]
+	w := ws.names[of]
 	if w == nil {
 		if len(ws.names) >= maxWatched || r.ctx.Err() != nil {
 			return rd.changes, func() {}
 		}
 		ctx, end := context.WithCancel(r.ctx)
-		w = &watch{name: n, end: end, readers: make(map[*reader]struct{})}
-		ws.names[n] = w
+		w = &watch{watched: of, end: end, readers: make(map[*reader]struct{})}
+		ws.names[of] = w
 		r.running.Go(func() { r.follow(ctx, w) }) // ends with the last reader, or in Close
 	}
 	w.readers[rd] = struct{}{}
@@ -78,7 +88,7 @@ func (r *Resolver) Watch(n Name) (<-chan Change, func()) {
 		ws.mu.Lock()
 		defer ws.mu.Unlock()
 		if delete(w.readers, rd); len(w.readers) == 0 {
-			delete(ws.names, n)
+			delete(ws.names, of)
 			w.end()
 		}
 	})
@@ -89,7 +99,7 @@ func (r *Resolver) follow(ctx context.Context, w *watch) {
 	defer w.end()
 	for renew := false; ; renew = true {
 		asked := r.now()
-		s := r.members(ctx, w.name, renew)
+		s := r.members(ctx, w.watched, renew)
 		if ctx.Err() != nil {
 			return
 		}
@@ -105,11 +115,11 @@ func (r *Resolver) follow(ctx context.Context, w *watch) {
 }
 
 // members returns what a name has now.
-func (r *Resolver) members(ctx context.Context, n Name, renew bool) *Set {
-	if s := r.staticSet(n); s != nil {
+func (r *Resolver) members(ctx context.Context, of watched, renew bool) *Set {
+	if s := r.staticSet(of.name); s != nil {
 		return s
 	}
-	s := r.forward(ctx, n, origin{}, renew)
+	s := r.forward(ctx, of.name, origin{path: of.scope}, renew)
 	if r.cfg.ReverseAll {
 		r.reverseMembers(ctx, s)
 	}

@@ -51,9 +51,9 @@ func wantNothing(t *testing.T, what string, changes <-chan Change, within time.D
 // which member was added; nobody wants to know: nobody asks.
 func TestN08Added(t *testing.T) {
 	inMemory(t, Config{}, zoneOf(100, "9.0.0.1"), func(w *bubble) {
-		changes, end := w.Watch("h.example.net.")
+		changes, end := w.Watch("h.example.net.", netip.Addr{})
 		wantChange(t, "at first", changes, "9.0.0.1", "")
-		other, endOther := w.Watch("h.example.net.")
+		other, endOther := w.Watch("h.example.net.", netip.Addr{})
 		wantChange(t, "who comes later", other, "9.0.0.1", "")
 		w.setZone(zoneOf(100, "9.0.0.1", "9.0.0.2"))
 		before := w.dns.Total()
@@ -105,7 +105,7 @@ func TestN08Jitter(t *testing.T) {
 // name means no host any more.
 func TestN09Withdrawn(t *testing.T) {
 	inMemory(t, Config{}, zoneOf(60, "9.0.0.1", "9.0.0.2"), func(w *bubble) {
-		changes, end := w.Watch("h.example.net.")
+		changes, end := w.Watch("h.example.net.", netip.Addr{})
 		defer end()
 		wantChange(t, "at first", changes, "9.0.0.1 9.0.0.2", "")
 		w.fault(dnstest.Fault{Rcode: dns.RcodeServerFailure}, "h.example.net")
@@ -152,7 +152,7 @@ func TestN09OneFamilyFails(t *testing.T) {
 			}
 			return ask(ctx, q)
 		}
-		changes, end := w.Watch("h.example.net.")
+		changes, end := w.Watch("h.example.net.", netip.Addr{})
 		defer end()
 		wantChange(t, "at first", changes, "2a00:a::1 9.0.0.1", "")
 		time.Sleep(time.Minute)
@@ -169,7 +169,7 @@ func TestWatchBound(t *testing.T) {
 	inMemory(t, Config{}, zoneOf(60, "9.0.0.1"), func(w *bubble) {
 		var ends []func()
 		for i := range maxWatched + 10 {
-			_, end := w.Watch(Name(fmt.Sprintf("h%d.example.net.", i)))
+			_, end := w.Watch(Name(fmt.Sprintf("h%d.example.net.", i)), netip.Addr{})
 			ends = append(ends, end)
 		}
 		if n := len(w.watches.names); n != maxWatched {
@@ -179,5 +179,23 @@ func TestWatchBound(t *testing.T) {
 		for _, end := range ends {
 			end()
 		}
+	})
+}
+
+// A host that is found at a private address because it is talked to at one is not
+// lost by being followed; who is talked to elsewhere does not get these addresses.
+func TestWatchPrivate(t *testing.T) {
+	inMemory(t, Config{}, zoneOf(100, "9.0.0.1", "10.0.0.5", "10.0.0.6", "192.168.0.5"), func(w *bubble) {
+		s, err := w.Verify(w.t.Context(), addr("10.0.0.5"), "h.example.net")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for path, members := range map[string]string{"10.0.0.5": ips(s.Locators), "::ffff:10.0.0.6": ips(s.Locators), "9.0.0.1": "9.0.0.1"} {
+			changes, end := w.Watch(s.Name, addr(path))
+			wantChange(t, "from "+path, changes, members, "")
+			wantNothing(t, "from "+path, changes, 2*maxOrphan)
+			end()
+		}
+		want(t, "members", ips(s.Locators), "10.0.0.5 10.0.0.6 9.0.0.1")
 	})
 }

@@ -101,7 +101,7 @@ func (r *Resolver) Watch(ctx context.Context, w tcpemu.Watched) error {
 	}
 	binding, host := noid.ParseBinding(w.Host.Binding), w.Dialled || r.Noid.IsHost(ctx, name)
 	h, peer := w.Peer.Handshake.Addr(), noid.PeerView{Listed: w.Peer.Listed, Silent: w.Peer.Silent}
-	changes, end := r.Noid.Watch(name)
+	changes, end := r.Noid.Watch(name, h)
 	defer end()
 	for {
 		moved := w.Changed()
