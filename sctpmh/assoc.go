@@ -21,6 +21,7 @@ type Message struct {
 	PPID      uint32 // payload protocol identifier, for the users' own use
 	Unordered bool
 	Group     uint32 // what Discard drops together; 0: nothing does. It is not sent
+	Repeats   bool   // DialEarly may send it to a second association when the first is not heard of
 	Data      []byte
 }
 

@@ -87,9 +87,10 @@ func (e *Endpoint) Dial(ctx context.Context, remote []netip.AddrPort) (*Assoc, e
 // are the methods to be used.
 //
 // It goes to a peer only that announces the same Adaptation and can take it;
-// otherwise the dial fails. Nor is it given to two associations: when the peer
-// falls silent after it has left, the dial fails even if there are other addresses.
-// The peer may have acted upon it then.
+// otherwise the dial fails. Nor is it given to two associations, but for messages
+// that say so ([Message] Repeats): when the peer falls silent after others have
+// left, the dial fails even if there are other addresses. The peer may have acted
+// upon them then.
 //
 // Over the kernel early is called when the handshake is complete.
 func (e *Endpoint) DialEarly(ctx context.Context, remote []netip.AddrPort, early func(*Assoc)) (*Assoc, error) {

@@ -150,7 +150,7 @@ func (l *loop) takeUnsent(now engine.Time) {
 		}
 		// It was checked when it was queued. Should it be refused all the same,
 		// the user must not take it for sent.
-		if err := l.engine.Send(now, engine.Message{Stream: wire.StreamID(m.Stream), PPID: wire.PPID(m.PPID), Unordered: m.Unordered, Group: m.Group, Data: m.Data}); err != nil {
+		if err := l.engine.Send(now, engine.Message{Stream: wire.StreamID(m.Stream), PPID: wire.PPID(m.PPID), Unordered: m.Unordered, Group: m.Group, Repeats: m.Repeats, Data: m.Data}); err != nil {
 			l.engine.Abort(now, wire.CauseUserAbort, err.Error())
 			return
 		}

@@ -26,8 +26,8 @@ func (d *Dialer) connect(ctx context.Context, m *member, r *request) (s *session
 	if err != nil && s != nil {
 		p := s.discard(err)
 		if fellSilent := p.Handshake.IsValid() && errors.Is(err, syscall.ETIMEDOUT); fellSilent && len(r.early) == 0 && ctx.Err() == nil {
-			// Its other addresses have not been tried, because an OPEN might be
-			// answered twice. Without octets that does no harm.
+			// The silence outlived the cookie. Without octets it does no harm to
+			// begin anew: HELLO and OPEN may be answered twice.
 			s = nil
 			if a, err = d.Endpoint.Dial(ctx, host.Remotes); err == nil {
 				p = a.Peer()

@@ -113,9 +113,13 @@ func TestPeerFallsSilentInTheHandshake(t *testing.T) {
 			})
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
+			start := time.Now()
 			conn, err := w.dialer.DialEarly(ctx, "mh", "server.example:80", []byte(c.question))
 			if c.question == "" {
 				must(t, err)
+				if took := time.Since(start); took > 4*time.Second {
+					t.Errorf("it took %v to try another address", took)
+				}
 				must(t, conn.Close())
 				return
 			}

@@ -133,7 +133,7 @@ func (s *session) enqueueLast(c *Conn, f *frame, over bool) {
 // ctrl is a control message.
 func ctrl(sid uint16, f *frame) sctpmh.Message {
 	unordered := f.typ == typeCredit || f.typ == typePing || f.typ == typePong
-	return sctpmh.Message{Stream: sid, PPID: ppidCtrl, Unordered: unordered, Data: f.append(nil)}
+	return sctpmh.Message{Stream: sid, PPID: ppidCtrl, Unordered: unordered, Repeats: f.typ == typeOpen, Data: f.append(nil)}
 }
 
 func (s *session) push(q queued) {

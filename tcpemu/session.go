@@ -138,7 +138,7 @@ func newEarlySession(a assoc, cfg sessionConfig) *session {
 	}
 	// Nothing may be sent before it. A new association has room for it; if it
 	// has just ended instead, read finds out.
-	_, _ = a.TrySend(sctpmh.Message{PPID: ppidCtrl, Data: hello.append(nil)})
+	_, _ = a.TrySend(sctpmh.Message{PPID: ppidCtrl, Repeats: true, Data: hello.append(nil)})
 	s.running.Go(s.write) // ends with the association
 	return s
 }

@@ -17,9 +17,10 @@ import (
 //   - One packet is below the initial congestion window and below the least
 //     window that a peer may announce (minWindow).
 //   - It goes to a peer of the same adaptation layer only, which INIT ACK tells.
-//   - Nothing is delivered twice: when nobody answers a COOKIE ECHO that had DATA
-//     with it, the peer may have acted upon it all the same. Then no other pair
-//     is tried, whose association would know nothing of the first: it fails.
+//   - Nothing is delivered twice to which that does harm: when nobody answers a
+//     COOKIE ECHO that had such DATA with it, the peer may have acted upon it all
+//     the same. Then no other pair is tried, whose association would know nothing
+//     of the first: it fails.
 //
 // Invariant: chunks in flight are lost, and on no path, until the association is
 // established; from then on each has a path.
@@ -27,7 +28,7 @@ type earlyState struct {
 	streams int     // one more than the highest that a message is for
 	largest int     // octets of the longest message
 	carried int     // chunks that left with the latest COOKIE ECHO
-	exposed bool    // some left with one
+	exposed bool    // some left with one that must not be delivered twice
 	xmit    xmitNum // the last transmission of them; COOKIE ECHO is not ECN-capable
 }
 
@@ -89,11 +90,11 @@ func (a *Assoc) appendEarly(b []byte, start int) []byte {
 			break
 		}
 		b = a.appendData(b, t)
+		e.exposed = e.exposed || !f.at(t).msg.Repeats
 		e.carried++
 		a.stats.ChunksSent++
 	}
 	if e.carried > 0 {
-		e.exposed = true
 		// A packet of this size may be what does not pass.
 		a.marks = oversize(a.hs.tries > 1)
 	}

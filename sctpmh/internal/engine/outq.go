@@ -8,6 +8,7 @@ type Message struct {
 	PPID      wire.PPID
 	Unordered bool
 	Group     uint32 // what Discard drops together; 0: nothing does
+	Repeats   bool   // early: to a second association too it does no harm
 	Data      []byte
 }
 
