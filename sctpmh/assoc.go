@@ -202,7 +202,8 @@ func (a *Assoc) Paths() []PathInfo {
 }
 
 // PathsChanged returns a channel that is closed when a path next changes its
-// state.
+// state, when data has moved to another one, and by Permit, SetCandidates and
+// SetPrimary.
 func (a *Assoc) PathsChanged() <-chan struct{} {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -230,6 +230,7 @@ func (l *loop) handleEvents() {
 			l.assoc.establish()
 		case engine.EventFailover:
 			l.noteFailover(e.Failover)
+			l.assoc.pathMoved()
 		case engine.EventPeerShutdown:
 			l.assoc.unsent.end(ErrClosed) // what was accepted is sent, then takeUnsent ends it
 			l.takeUnsent(l.stack.now())
@@ -317,20 +318,29 @@ func (l *loop) poke() {
 	}
 }
 
+// order has f change the paths, and those who watch them look again: which path
+// there is, or is in use, has changed without an event.
+func (l *loop) order(f func(now engine.Time)) {
+	l.do(func() {
+		f(l.stack.now())
+		l.assoc.pathMoved()
+	})
+}
+
 func (l *loop) permit(addrs []netip.Addr) {
 	addrs = slices.Clone(addrs)
-	l.do(func() { l.engine.Permit(l.stack.now(), addrs) })
+	l.order(func(now engine.Time) { l.engine.Permit(now, addrs) })
 }
 
 func (l *loop) setCandidates(remote []netip.AddrPort) {
 	remote = slices.Clone(remote)
-	l.do(func() { l.engine.SetCandidates(l.stack.now(), remote) })
+	l.order(func(now engine.Time) { l.engine.SetCandidates(now, remote) })
 }
 
 func (l *loop) setAggregate(on bool) { l.do(func() { l.engine.SetAggregate(on) }) }
 
 func (l *loop) setPrimary(p Pair) (ok bool) {
-	l.do(func() { ok = l.engine.SetPrimary(l.stack.now(), engine.Pair(p)) })
+	l.order(func(now engine.Time) { ok = l.engine.SetPrimary(now, engine.Pair(p)) })
 	return ok
 }
 
