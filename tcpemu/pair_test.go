@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 // machines than this one have no use for: of the specification's page, which is
 // not there; of fallbacks; and of simulated networks, which are long on emulated
 // processors.
-const withoutBackend = "^TestSpecification|^TestDifferencesAreListed|^Test(No)?Fallback|^TestWindowF|^TestNettestSimulated|^TestBulkOverAFlappingNetwork"
+const withoutBackend = "^TestSpecification|^TestDifferencesAreListed|^Test(No)?Fallback|^TestWindowF|^TestNettestSimulated|^TestBulkOverAFlappingNetwork|^TestAggregate"
 
 // segmentEarly has the loopback device carry packets as a cable does. It
 // carries trains of them in one piece otherwise, and Linux 6.1 dies of one that
