@@ -341,7 +341,7 @@ func TestAdvisorySimultaneousOpen(t *testing.T) {
 // A stale cookie is reported in any length and company: the handshake begins anew, nothing that came along counts, and the
 // old answers are worth nothing (CVE-2026-64551, CVE-2026-52924, CVE-2026-98548).
 func TestAdvisoryStaleCookie(t *testing.T) {
-	const data = "DATA{flags=BE tsn=100 sid=0 ssn=0 ppid=0 data=6869}"
+	const data = "DATA{flags=BE tsn=101 sid=0 ssn=0 ppid=0 data=6869}" // TSN 100 would say what COOKIE ACK says
 	for _, cause := range []string{"", "00", "0000", "000000", "00000000", "ffffffff", "0000000000"} {
 		for _, packet := range []string{"STALE", "STALE " + data, data + " STALE", "STALE COOKIE-ACK{} " + data, "ERROR{c0001=00000000} STALE"} {
 			packet = strings.ReplaceAll(packet, "STALE", "ERROR{c0003="+cause+"}")

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -83,5 +84,30 @@ func TestEarlyDataOfADialThatFails(t *testing.T) {
 	var timeout *TimeoutError
 	if e := n.wantEvent(n.a, EventClosed); !errors.As(e.Err, &timeout) {
 		t.Errorf("ended by %v", e.Err)
+	}
+}
+
+// The peer that has taken the cookie may lose the way back before its COOKIE
+// ACK: what it sends over another path says as much. Otherwise the handshake
+// would begin anew, and the peer be left with an association that nobody has.
+func TestFirstDataSaysWhatCookieAckSays(t *testing.T) {
+	n := newPair(t, Config{}, Config{})
+	n.drop = func(s *side, on Pair, b []byte) bool {
+		return s.name == "b" && on.Local == bLocals[0] && !has(b, wire.TypeInitAck)
+	}
+	n.a.assoc = n.a.ep.Dial(n.now, []Pair{onPath1, onPath2}, 4000, 5000)
+	n.send(n.a, 1, 1, 100)
+	n.advance(3 * n.delay)
+	n.b.assoc.Permit(n.now, []netip.Addr{aLocals[0].Addr(), aLocals[1].Addr()})
+	n.send(n.b, 1, 1, 100)
+	n.advance(300 * time.Millisecond)
+	if !n.a.assoc.Established() {
+		t.Fatalf("not established\n%s", n.trace())
+	}
+	n.a.assoc.Permit(n.now, []netip.Addr{bLocals[0].Addr(), bLocals[1].Addr()})
+	n.wantMessages(n.a, time.Second, 1, 100)
+	n.wantMessages(n.b, time.Second, 1, 100)
+	if c := n.count(n.a, func(_ Pair, b []byte) bool { return has(b, wire.TypeInit) }); c != 1 {
+		t.Errorf("%d INITs", c)
 	}
 }

@@ -382,16 +382,35 @@ func (a *Assoc) setPeer(on Pair, in wire.Init, s setup) {
 }
 
 // handleCookieAck completes the set-up on the dialing side.
-func (a *Assoc) handleCookieAck(now Time, on Pair) {
-	if a.state != CookieEchoed {
-		return // section 5.2.5
+func (a *Assoc) handleCookieAck(now Time) {
+	if a.state == CookieEchoed { // section 5.2.5
+		a.cookieTaken(now, a.hs.tries == 1)
 	}
+}
+
+// cookieTaken completes the set-up when the peer has shown that it has the
+// cookie. measured: this is the answer to the only COOKIE ECHO.
+func (a *Assoc) cookieTaken(now Time, measured bool) {
 	h := &a.hs
 	h.t1.stop()
 	a.establish(now, h.on)
-	if p := a.paths.find(h.on); h.tries == 1 {
-		p.rto.sample(&a.cfg, now, now.Sub(h.sentAt))
+	if measured {
+		a.paths.find(h.on).rto.sample(&a.cfg, now, now.Sub(h.sentAt))
 	}
 	h.candidates, h.cookie = nil, nil
 	a.carryOver(now)
+}
+
+// impliesCookieAck reports whether a chunk says what COOKIE ACK says: the
+// peer's first DATA does, whose TSN only the sender of the INIT ACK knows. A
+// peer that has taken the cookie may have lost the path on which COOKIE ACK was
+// to come, and goes on over another one. RFC 9260 section 6 would have the DATA
+// discarded; but to begin anew, for want of COOKIE ACK, would leave the peer
+// with an association that is nobody's, and what came early with two of them.
+func (a *Assoc) impliesCookieAck(on Pair, c wire.Chunk) bool {
+	if a.state != CookieEchoed || c.Type != wire.TypeData || !a.isCandidate(on) {
+		return false
+	}
+	d, ok := wire.ParseData(c)
+	return ok && d.TSN == a.peer.tsn
 }

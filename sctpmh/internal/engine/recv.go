@@ -140,6 +140,10 @@ func (a *Assoc) handleChunk(now Time, on Pair, p *path, c wire.Chunk) bool {
 		})
 		return false
 	}
+	if a.impliesCookieAck(on, c) {
+		a.cookieTaken(now, false)
+		p = a.paths.find(on)
+	}
 	if a.state < Established && !settingUp(c.Type) {
 		if c.Type == wire.TypeHeartbeat && a.state == CookieEchoed && a.isCandidate(on) {
 			a.answerHeartbeat(on, c) // section 8.3: from COOKIE-ECHOED on
@@ -158,7 +162,7 @@ func (a *Assoc) handleChunk(now Time, on Pair, p *path, c wire.Chunk) bool {
 	case wire.TypeInitAck:
 		a.handleInitAck(now, on, c)
 	case wire.TypeCookieAck:
-		a.handleCookieAck(now, on)
+		a.handleCookieAck(now)
 	case wire.TypeAbort:
 		a.handleAbort(now, on, p, c)
 	case wire.TypeShutdown:
