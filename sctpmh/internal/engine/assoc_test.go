@@ -171,14 +171,32 @@ func TestDialTimesOutNamingThePairs(t *testing.T) {
 	n := newPair(t, Config{}, Config{})
 	n.drop = silent(onPath1, onPath2)
 	n.a.assoc = n.a.ep.Dial(n.now, []Pair{onPath1, onPath2}, 4000, 5000)
-	n.advance(time.Minute)
+	inits := func() int { return n.count(n.a, func(Pair, []byte) bool { return true }) }
+	for _, until := range []struct {
+		time  time.Duration
+		inits int // to two addresses
+	}{{5 * time.Second, 2 * maxProbes}, {30 * time.Second, 2 * maxProbes}, {40 * time.Second, 2*maxProbes + 2}, {2 * time.Minute, 2 * maxInits}} {
+		n.advance(until.time - n.now.Sub(Time(1e9)))
+		if inits() != until.inits {
+			t.Errorf("%d INITs after %v, want %d\n%s", inits(), until.time, until.inits, n.trace())
+		}
+	}
 	var timeout *TimeoutError
 	if e := n.wantEvent(n.a, EventClosed); !errors.As(e.Err, &timeout) || len(timeout.Tried) != 2 {
 		t.Fatalf("closed with %v", e.Err)
 	}
-	if c := n.count(n.a, func(Pair, []byte) bool { return true }); c != 2*maxProbes {
-		t.Errorf("%d INITs to two addresses, want %d", c, 2*maxProbes)
-	}
+}
+
+// A network that is away for longer than the first INITs take is not the end of
+// a dial.
+func TestDialOutlivesAnOutage(t *testing.T) {
+	n := newPair(t, Config{}, Config{})
+	n.drop = silent(onPath1, onPath2)
+	n.a.assoc = n.a.ep.Dial(n.now, []Pair{onPath1, onPath2}, 4000, 5000)
+	n.advance(10 * time.Second)
+	n.drop = nil
+	n.advance(25 * time.Second)
+	n.wantEvent(n.a, EventEstablished)
 }
 
 // No DATA to a path that did not answer with our nonce, and few probes.

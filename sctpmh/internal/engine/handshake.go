@@ -114,7 +114,7 @@ func (a *Assoc) nextCandidate(now Time) {
 			h.next = 0
 			h.round++
 		}
-		if a.mayInit(&h.candidates[h.next]) {
+		if c := &h.candidates[h.next]; a.worthInit(c) && a.mayInit(now, c) {
 			h.due = true
 			return
 		}
@@ -124,20 +124,32 @@ func (a *Assoc) nextCandidate(now Time) {
 		return
 	}
 	var tried []Pair
+	var later deadline
 	for _, c := range h.candidates {
 		tried = append(tried, c.pair)
+		if a.worthInit(&c) {
+			quiet := deadline{at: c.addr.quiet, armed: true}
+			quiet.earlier(&later)
+		}
 	}
-	a.fail(now, &TimeoutError{Op: "handshake", Tried: tried})
+	if h.t1 = later; !later.armed {
+		a.fail(now, &TimeoutError{Op: "handshake", Tried: tried})
+	}
 }
 
-// mayInit reports whether a candidate is worth another INIT. A single one is
-// tried as long as RFC 9260 has it; of several each address gets maxProbes,
-// because not all of them need be the peer's.
-func (a *Assoc) mayInit(c *candidate) bool {
+// worthInit reports whether a candidate is to get another INIT, be it later. A
+// single one is tried as often as RFC 9260 has it; of several each address gets
+// maxInits, because not all of them need be the peer's.
+func (a *Assoc) worthInit(c *candidate) bool {
 	if len(a.hs.candidates) == 1 {
 		return !c.refused && c.inits <= a.cfg.MaxInitRetransmits
 	}
-	return !c.refused && c.addr.probes < maxProbes
+	return !c.refused && c.addr.probes < min(maxInits, 1+a.cfg.MaxInitRetransmits)
+}
+
+// mayInit reports whether it is time for another INIT.
+func (a *Assoc) mayInit(now Time, c *candidate) bool {
+	return len(a.hs.candidates) == 1 || c.addr.mayProbe(now)
 }
 
 // refused notes that the host at a candidate answered the INIT with an ABORT.
@@ -187,7 +199,8 @@ func (a *Assoc) pollHandshake(now Time, buf []byte) ([]byte, Pair, bool) {
 	// The next pair follows soon; after the last one this is T1-init, doubled
 	// with every round (section 6.3.3 rule E2).
 	wait := a.cfg.AttemptDelay
-	if h.next == len(h.candidates)-1 {
+	more := slices.ContainsFunc(h.candidates, func(c candidate) bool { return a.worthInit(&c) })
+	if h.next == len(h.candidates)-1 || !more {
 		wait = min(a.cfg.RTOInitial<<min(h.round, 10), a.cfg.RTOMax)
 	}
 	h.t1.set(now.Add(wait))

@@ -22,6 +22,13 @@ const (
 	// and this is all that the victim will see for a while (probeQuiet).
 	maxProbes = 3
 
+	// maxInits bounds the INITs of one dial to an address that has never
+	// answered: three, one after 30 s of silence and one after another minute,
+	// so that a network which is away for a while does not end a dial. TCP
+	// repeats a SYN for longer (RFC 9293 section 3.8.3). A name that lists
+	// victims has its visitors send them no more than that.
+	maxInits = 5
+
 	// maxReplies bounds prepared replies that wait to be sent. A peer that
 	// sends requests faster than we can answer loses the newest answers.
 	maxReplies = 64
