@@ -15,9 +15,10 @@ import (
 // they fit, so that the answer to a request is here two round trips after the
 // dial.
 func (d *Dialer) connect(ctx context.Context, m *member, r *request) (s *session, first opening, err error) {
-	host := &m.host
+	host, cfg := &m.host, d.sessionConfig(m)
 	open := func(a *sctpmh.Assoc) {
-		s = newEarlySession(a, d.sessionConfig(m))
+		s = newEarlySession(a, cfg)
+		cfg.nonce = s.nonce
 		if first.err = s.mayOpen(ctx, len(r.early)); first.err == nil {
 			first = s.begin(r)
 		}

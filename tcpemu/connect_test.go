@@ -181,3 +181,34 @@ func TestOutageInTheHandshake(t *testing.T) {
 		client.dial("server.example").Close()
 	})
 }
+
+// Who dials says everything again when the answers are lost for longer than it
+// waits for them. The server's first association is nobody's then: what was
+// accepted over it ends at once.
+func TestRepeatedHelloEndsTheFormerSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newSimWorld(t, 1, lan)
+		deaf := func(cut bool) {
+			w.live.Do(func(*netsim.Net) {
+				for _, l := range w.links {
+					l.Cut(false, cut)
+				}
+			})
+		}
+		time.AfterFunc(lanRTT*5/4, func() { deaf(true) })
+		time.AfterFunc(20*time.Second, func() { deaf(false) })
+		ghost := make(chan error, 1)
+		go func() { // ends with two connections
+			c, err := w.l.Accept()
+			if err == nil {
+				_, err = c.Read(make([]byte, 1))
+			}
+			ghost <- err
+			w.l.Accept()
+		}()
+		c, err := w.dialer.DialContext(t.Context(), "mh", "server.example:80")
+		must(t, err)
+		wantIs(t, "what nobody dials any more", <-ghost, syscall.ECONNRESET)
+		must(t, c.Close())
+	})
+}

@@ -89,7 +89,7 @@ func (l *Listener) acceptAssocs() {
 
 // serve runs a session until Close, and then until it is idle.
 func (l *Listener) serve(a assoc) *session {
-	s := newSession(a, sessionConfig{name: l.cfg.Name, log: l.cfg.Logger, windows: l.cfg.Windows, accept: l.take, onHello: l.verify})
+	s := newSession(a, sessionConfig{name: l.cfg.Name, log: l.cfg.Logger, windows: l.cfg.Windows, accept: l.take, onHello: l.greet})
 	l.pool.enter(s)
 	l.running.Go(func() { // ends with the association
 		select {
@@ -101,6 +101,16 @@ func (l *Listener) serve(a assoc) *session {
 		l.pool.dismiss(s)
 	})
 	return s
+}
+
+// greet takes a HELLO.
+func (l *Listener) greet(s *session, hello frame) {
+	if former := l.pool.greet(s, hello.nonce); former != nil {
+		const why = "its dialler has begun anew"
+		former.end(fmt.Errorf("%w: %s", syscall.ECONNRESET, why))
+		former.assoc.Abort(why)
+	}
+	l.verify(s, hello)
 }
 
 // verify finds out, off the data's way, who a peer is.

@@ -57,6 +57,7 @@ type pool struct {
 	made     map[*member]struct{}  // by dialers, until they end
 	groups   map[key][]*member     // those of them that further dials use
 	served   map[*session]struct{} // made by peers
+	greeted  map[uint64]*session   // those of them that had their HELLO, by its nonce
 	accepted []*member             // those of them whose name was verified
 }
 
@@ -184,11 +185,31 @@ func (p *pool) enter(s *session) {
 	p.served[s] = struct{}{}
 }
 
-// dismiss ends what enter and admit began.
+// greet notes the nonce of a HELLO and returns the session that had the same
+// one: its dialler never heard of that association, because all answers were
+// lost, and has said everything again over this one.
+func (p *pool) greet(s *session, nonce uint64) (former *session) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.greeted == nil {
+		p.greeted = make(map[uint64]*session)
+	}
+	former = p.greeted[nonce]
+	p.greeted[nonce] = s
+	return former
+}
+
+// dismiss ends what enter, greet and admit began.
 func (p *pool) dismiss(s *session) {
+	s.mu.Lock()
+	nonce := s.peer.nonce
+	s.mu.Unlock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.served, s)
+	if p.greeted[nonce] == s {
+		delete(p.greeted, nonce)
+	}
 	p.accepted = slices.DeleteFunc(p.accepted, func(m *member) bool { return m.session == s })
 }
 

@@ -1,6 +1,7 @@
 package tcpemu
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -90,6 +91,7 @@ type session struct {
 // read and must not wait.
 type sessionConfig struct {
 	name    string     // claimed in HELLO, may be empty
+	nonce   uint64     // of a session that this one repeats; 0: it is a new one
 	dialled bool       // we dialled the association
 	to      netip.Addr // where to, as long as it is not known who answers
 	log     *slog.Logger
@@ -113,7 +115,7 @@ func newEarlySession(a assoc, cfg sessionConfig) *session {
 	s := &session{
 		assoc: a, cfg: cfg, since: time.Now(), used: time.Now(),
 		greeted: make(chan struct{}),
-		nonce:   rand.Uint64(), // not a secret: it breaks ties
+		nonce:   cmp.Or(cfg.nonce, rand.Uint64()), // breaks ties; the peer's to know, see pool.greet
 		conns:   make(map[uint16]*Conn),
 		numbers: newNumbers(cfg.dialled, rand.Uint32()),
 		unheard: unheard{over: make(chan struct{})},
