@@ -1,7 +1,6 @@
 package tcpemu
 
 import (
-	"sync"
 	"time"
 
 	"github.com/sctpmh/mh/sctpmh"
@@ -142,44 +141,6 @@ func (c *Conn) widen() uint64 {
 		c.recv.limit = max(c.recv.limit, c.recv.read+uint64(c.window))
 	}
 	return c.recv.limit
-}
-
-// roundTrip is the round trip time of an association's path without what waits
-// in queues: the least of late. With a longer one windows would grow because
-// queues do, and queues because windows do.
-type roundTrip struct {
-	mu    sync.Mutex // leaf
-	asked time.Time
-	least time.Duration
-}
-
-// roundTripAge is how long it is not asked for: that takes a turn of the
-// association's loop.
-const roundTripAge = time.Second
-
-func (r *roundTrip) now(now time.Time, a assoc) time.Duration {
-	r.mu.Lock()
-	old, least := now.Sub(r.asked) >= roundTripAge, r.least
-	if old {
-		r.asked = now // others make do with what is known
-	}
-	r.mu.Unlock()
-	if !old {
-		return least
-	}
-	for _, p := range a.Paths() {
-		// It may rise, slowly: data may have moved to a longer path.
-		if rise := least + least/8; p.InUse {
-			least = p.SRTT
-			if rise > 0 {
-				least = min(p.SRTT, rise)
-			}
-		}
-	}
-	r.mu.Lock()
-	r.least = least
-	r.mu.Unlock()
-	return least
 }
 
 // creditMessage is the CREDIT that is due now.

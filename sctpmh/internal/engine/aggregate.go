@@ -18,12 +18,14 @@ import (
 const fewChunks = 2 * sackEvery
 
 // member reports whether new data may be spread over a path. One that came back
-// has to stay for a while first, and one that loses much would hold up what the
-// others carry. The peer drops data over a path that it has not proved yet; by
-// its own probe it does.
+// has to stay for a while first, unless it had but lost the last chunks before
+// the window closed, which with paths that wait for each other is an everyday
+// event; and one that loses much would hold up what the others carry. The peer
+// drops data over a path that it has not proved yet; by its own probe it does.
 func (a *Assoc) member(p *path) bool {
-	return p.state == Active && p.rto.measured && !p.withdrawn() && !p.quality.lossy &&
-		(p == a.paths.current || (p.delivered || p.hb.answered) && !p.quality.hold.armed)
+	q := &p.quality
+	return p.state == Active && p.rto.measured && !p.withdrawn() && !q.lossy &&
+		(p == a.paths.current || (p.delivered || p.hb.answered) && (q.brief || !q.hold.armed))
 }
 
 // SetAggregate has data take all paths at once, or one at a time.

@@ -218,3 +218,38 @@ func TestOvertakenSack(t *testing.T) {
 	sack("long after", 2, 0, 3, 2)
 	sack("over the first path", 1, 1, 0, 0)
 }
+
+// A path that lost the end of a flight, and answers as soon as it is asked, is
+// not one that came back from the dead: it carries its share again at once.
+func TestAggregateAfterALostTail(t *testing.T) {
+	for _, dark := range []time.Duration{0, time.Second} { // for which the path is dead altogether
+		n := aggregatePair(t, 40*time.Millisecond)
+		for range 30 { // until its round trip is known
+			n.a.assoc.probeNow(n.now, n.a.assoc.paths.find(pfOn(2)))
+			n.advance(500 * time.Millisecond)
+		}
+		for range 10 { // more than the first path's window lets out
+			n.send(n.a, 1, 20, 1000)
+			n.advance(5 * time.Millisecond)
+		}
+		n.drop = func(s *side, on Pair, b []byte) bool { return pfNet(on) == 2 && s.name == "a" && has(b, wire.TypeData) }
+		n.send(n.a, 1, 20, 1000)
+		lost := n.now
+		for pfInfo(n, 2).State == Active && n.now.Sub(lost) < time.Second {
+			n.advance(time.Millisecond)
+		}
+		if dark > 0 {
+			n.drop = silent(pfOn(2))
+			n.advance(dark)
+		}
+		n.drop = nil
+		back := n.now
+		for !pfInfo(n, 2).InUse && n.now.Sub(back) < 5*time.Second {
+			n.advance(10 * time.Millisecond)
+		}
+		took := n.now.Sub(back)
+		if lost == back || dark == 0 && took > 200*time.Millisecond || dark > 0 && took < holdMin {
+			t.Errorf("dead for %v: left after %v, in use again after %v\n%s", dark, back.Sub(lost), took, pfText(pfInfo(n, 2)))
+		}
+	}
+}

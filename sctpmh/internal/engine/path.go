@@ -261,7 +261,7 @@ func (a *Assoc) setState(now Time, p *path, st PathState) {
 	}
 	switch {
 	case st == Active:
-		p.quality.returned(now)
+		p.quality.returned(now, p.pto())
 	case p.state == Active:
 		p.quality.failed(now)
 	}

@@ -11,8 +11,10 @@ type quality struct {
 	// A path that comes back is not preferred at once: it has to stay for a
 	// while, longer each time that it fails again soon.
 	flaps int
+	left  Time     // when it was not active any more
 	since Time     // when it became active
 	hold  deadline // until then it is not preferred to one that works
+	brief bool     // it was away no longer than a probe and its answer take
 }
 
 const (
@@ -57,12 +59,14 @@ func (q *quality) failed(now Time) {
 		q.flaps = 0
 	}
 	q.flaps++
+	q.left = now
 	q.hold.stop()
 }
 
-// returned notes that it works again.
-func (q *quality) returned(now Time) {
-	q.since = now
+// returned notes that it works again. One that answers within a probe timeout
+// had lost the end of a flight, and was not gone.
+func (q *quality) returned(now Time, pto time.Duration) {
+	q.since, q.brief = now, now.Sub(q.left) <= pto
 	if q.flaps > 0 {
 		q.hold.set(now.Add(q.holdFor()))
 	}

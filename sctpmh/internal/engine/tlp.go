@@ -37,11 +37,13 @@ func (p *path) armProbe(now Time) {
 	if p.loss.count == 0 || t.sent || !p.rto.measured || p.state != Active {
 		return
 	}
-	at := now.Add(max(2*p.rto.srtt, minProbeTimeout)) // PTO of RFC 8985 section 7.2
-	if at < p.loss.t3.at {
+	if at := now.Add(p.pto()); at < p.loss.t3.at {
 		t.due.set(at)
 	}
 }
+
+// pto is the probe timeout (PTO, RFC 8985 section 7.2).
+func (p *path) pto() time.Duration { return max(2*p.rto.srtt, minProbeTimeout) }
 
 // sendProbe sends the earliest chunks in flight over p again, as many as fit
 // one packet, and asks every path whether it lives.
