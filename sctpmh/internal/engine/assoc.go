@@ -145,14 +145,14 @@ func (a *Assoc) Permit(now Time, v []netip.Addr) {
 }
 
 // hint notes a packet with our tag over a pair that is no path yet: a path to
-// be proved, if the address is permitted (RFC 6951 section 5.4 for a changed
+// be proved, if both addresses may be used (RFC 6951 section 5.4 for a changed
 // port).
 func (a *Assoc) hint(now Time, on Pair) *path {
-	if a.state < Established || !a.paths.permits(on.Remote.Addr()) {
+	if a.state < Established || !a.mayUse(on) {
 		return nil
 	}
 	if len(a.paths.all) >= maxPaths {
-		a.evictPath(now)
+		a.evictPath(now, netip.AddrPort{})
 	}
 	return a.addPath(on)
 }
@@ -361,7 +361,7 @@ func (a *Assoc) Peer() PeerInfo {
 // AddPath has a pair to a permitted address probed whose remote port differs
 // from that of the handshake.
 func (a *Assoc) AddPath(now Time, on Pair) {
-	if a.state >= Established && a.paths.permits(on.Remote.Addr()) {
+	if a.state >= Established && a.mayUse(on) {
 		if p := a.addPath(on); p != nil {
 			a.probeNow(now, p)
 		}

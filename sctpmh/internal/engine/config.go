@@ -13,7 +13,8 @@ type Config struct {
 	Port uint16
 
 	// Locals are the bound UDP addresses; permitted remote addresses are
-	// combined with each one of their family into paths.
+	// combined with each one of their family into paths. Endpoints and
+	// associations share the array: it is replaced, never written to.
 	Locals []netip.AddrPort
 
 	// List holds the addresses named in INIT and INIT ACK. Nil: none, the
@@ -122,8 +123,9 @@ func (c Config) withDefaults() Config {
 	c.PathMaxRetrans = or(c.PathMaxRetrans, 8)
 	c.AssocMaxRetrans = or(c.AssocMaxRetrans, 10)
 	c.MaxInitRetransmits = or(c.MaxInitRetransmits, 8)
-	if len(c.List) > maxPeerAddrs {
-		c.List = c.List[:maxPeerAddrs]
-	}
+	c.List = limitList(c.List)
 	return c
 }
+
+// limitList cuts a list of addresses to what a peer keeps of it.
+func limitList(list []netip.Addr) []netip.Addr { return list[:min(len(list), maxPeerAddrs)] }

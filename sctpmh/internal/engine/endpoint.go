@@ -2,6 +2,7 @@ package engine
 
 import (
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 
 	"github.com/sctpmh/mh/sctpmh/internal/wire"
@@ -20,6 +21,12 @@ type Endpoint struct {
 	blue    *sourceLimit
 	blueAll bucket
 	stats   EndpointStats
+}
+
+// SetLocals says which UDP addresses are bound from now on and which of them
+// are listed, for associations that begin; those that there are have to be told.
+func (e *Endpoint) SetLocals(locals []netip.AddrPort, list []netip.Addr) {
+	e.cfg.Locals, e.cfg.List = slices.Clone(locals), limitList(list)
 }
 
 // EndpointStats counts since the endpoint was made.

@@ -109,12 +109,16 @@ func (a *Assoc) checkReceive() error {
 	return nil
 }
 
-// checkPaths keeps data off paths that were not proved.
+// checkPaths keeps data off paths that were not proved, and finds paths that
+// nobody may use, or may and does not.
 func (a *Assoc) checkPaths() error {
 	if p := a.paths.current; p != nil && !p.confirmed() {
 		return fmt.Errorf("data path %v is not confirmed", p.pair)
 	}
 	for _, p := range a.paths.all {
+		if a.Established() && p.withdrawn() == a.mayUse(p.pair) {
+			return fmt.Errorf("path %v: withdrawn %v, may be used %v", p.pair, p.withdrawn(), a.mayUse(p.pair))
+		}
 		if m := &p.pmtu; m.size < p.base() || m.high < m.size || m.high > p.largest(&a.cfg) {
 			return fmt.Errorf("path %v: packets of %d octets pass, none above %d", p.pair, m.size, m.high)
 		}

@@ -154,7 +154,7 @@ func (r *peerAddr) probed(now Time) {
 type pathSet struct {
 	all       []*path
 	addrs     []*peerAddr
-	permitted []netip.Addr // V: the addresses that may be probed, h among them
+	permitted []netip.AddrPort // V: the addresses that may be probed, h among them, each with the port to be tried
 	current   *path
 	primary   *path // preferred while active; nil: whichever works stays
 	created   int
@@ -180,7 +180,26 @@ func (s *pathSet) addrOf(a netip.Addr) *peerAddr {
 }
 
 // permits reports whether an address of the peer may be used at all.
-func (s *pathSet) permits(a netip.Addr) bool { return slices.Contains(s.permitted, a) }
+func (s *pathSet) permits(a netip.Addr) bool {
+	return slices.ContainsFunc(s.permitted, func(r netip.AddrPort) bool { return r.Addr() == a })
+}
+
+// joins reports whether there is a path between two addresses, whatever the
+// remote port.
+func (s *pathSet) joins(local netip.AddrPort, remote netip.Addr) bool {
+	return slices.ContainsFunc(s.all, func(p *path) bool { return p.pair.Local == local && p.addr.addr == remote })
+}
+
+// answersAt returns where to ask an address of the peer: at the port at which it
+// has answered already, if it has.
+func (s *pathSet) answersAt(r netip.AddrPort) netip.AddrPort {
+	for _, p := range s.all {
+		if p.confirmed() && p.addr.addr == r.Addr() {
+			return p.pair.Remote
+		}
+	}
+	return r
+}
 
 // ensureAddr returns the record of a, made when there is room for it. Records
 // of addresses that never answered stay as long as the association does: a name
@@ -235,13 +254,15 @@ func (p *path) begin(cfg *Config) {
 	p.cc.undo.event = event + 1 // chunks remember the old one
 }
 
-// evictPath makes room for a path that the peer was heard over: one goes that
-// it never was, else one that is dead, such as the old port of an address
-// whose translator began anew.
-func (a *Assoc) evictPath(now Time) {
+// evictPath makes room for a path that the peer was heard over, or for those of
+// a local address that is new and spared: one goes that the peer was never heard
+// over, else one that is dead, such as the old port of an address whose
+// translator began anew.
+func (a *Assoc) evictPath(now Time, spared netip.AddrPort) {
 	var dead *path
 	for _, p := range a.paths.all {
 		switch {
+		case p.pair.Local == spared:
 		case !p.confirmed() && p.stats.rxBytes == 0:
 			a.removePath(now, p)
 			return

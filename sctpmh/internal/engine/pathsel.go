@@ -1,7 +1,5 @@
 package engine
 
-import "net/netip"
-
 // Which path new data takes. There is one at a time; it stays until it fails
 // or the user prefers another, so that a path that comes and goes moves the
 // traffic at most once.
@@ -103,38 +101,6 @@ func (a *Assoc) SetPrimary(now Time, on Pair) bool {
 	a.paths.primary = p
 	a.reselect(now, CauseCommand)
 	return true
-}
-
-// LocalFailed says that a local address or its link went away: its paths are
-// in doubt at once, without waiting for a timeout.
-//
-// It may be called for every packet that cannot leave: only news makes probes.
-// Were the failure of a probe to cause the next one, there would be no end.
-func (a *Assoc) LocalFailed(now Time, local netip.Addr) {
-	news := false
-	for _, p := range a.paths.all {
-		if p.pair.Local.Addr() == local && p.state == Active {
-			a.setState(now, p, PotentiallyFailed)
-			a.loseFlight(now, p)
-			p.begin(&a.cfg) // what comes back may be another network (section 7.2.5)
-			news = true
-		}
-	}
-	if news {
-		a.probeAll(now)
-		a.reselect(now, CauseInterface)
-	}
-}
-
-// LocalRestored says that a local address leads out again: its paths are asked
-// at once.
-func (a *Assoc) LocalRestored(now Time, local netip.Addr) {
-	for _, p := range a.paths.all {
-		if p.pair.Local.Addr() == local && p.confirmed() && p.state != Active {
-			p.hb.timeout.stop()
-			p.hb.next.set(now)
-		}
-	}
 }
 
 // stallState measures what a failover cost.

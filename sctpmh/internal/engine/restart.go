@@ -40,7 +40,10 @@ func (a *Assoc) TCB() *TCB {
 		localTSN:  a.flight.first,
 		handshake: a.peer.handshake,
 		untouched: a.rcv.cum.Add(1) == a.peer.tsn && len(a.rcv.gaps) == 0,
-		addrs:     append(slices.Clone(a.peer.listed), a.paths.permitted...),
+		addrs:     slices.Clone(a.peer.listed),
+	}
+	for _, r := range a.paths.permitted {
+		t.addrs = append(t.addrs, r.Addr())
 	}
 	for _, p := range a.paths.all {
 		t.addrs = append(t.addrs, p.addr.addr)

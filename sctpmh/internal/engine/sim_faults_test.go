@@ -215,6 +215,26 @@ func (s *sim) withdrawals() {
 	}
 }
 
+// moves draws when local addresses of an end go for good, sockets and all, and
+// when they are there again, from a stream of its own too. One address stays.
+func (s *sim) moves() {
+	rng := rand.New(rand.NewPCG(s.seed, 0x307e))
+	n := []*simNode{s.a, s.b}[rng.IntN(2)]
+	all := n.ep.cfg.Locals
+	if rng.IntN(5) > 0 || len(all) == 1 {
+		return
+	}
+	s.class("addresses that come and go")
+	for range 1 + rng.IntN(3) {
+		l := all[1+rng.IntN(len(all)-1)]
+		at := netsim.Start.Add(time.Duration(rng.Int64N(int64(5*time.Second))) - time.Second)
+		back := max(at, netsim.Start).Add(time.Duration(rng.Int64N(int64(20 * time.Second))))
+		s.net.At(at, func() { n.removeLocal(Time(s.net.Now()), l) })
+		s.net.At(back, func() { n.addLocal(Time(back), l) })
+		s.lastCure = max(s.lastCure, back)
+	}
+}
+
 // aggregate draws which ends take all paths at once, from a stream of its own
 // too.
 func (s *sim) aggregate() {

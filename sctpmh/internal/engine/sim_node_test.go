@@ -268,6 +268,9 @@ func (s *simNode) Poll(now netsim.Time) (netsim.Packet, bool) {
 			p.Fragment, p.ECT = m.Fragment, m.ECT
 		}
 		s.inspect(Time(now), a, on, p)
+		if !slices.Contains(s.ep.cfg.Locals, on.Local) {
+			continue // its socket is closed
+		}
 		if !slices.Contains(s.gone, on.Local.Addr()) {
 			return p, true
 		}
@@ -301,6 +304,32 @@ func (s *simNode) poll(now Time) (b []byte, on Pair, a *Assoc, ok bool) {
 		}
 	}
 	return nil, Pair{}, nil, false
+}
+
+// addLocal opens a socket, removeLocal closes one.
+func (s *simNode) addLocal(now Time, l netip.AddrPort) {
+	if !slices.Contains(s.ep.cfg.Locals, l) {
+		s.setLocals(append(slices.Clone(s.ep.cfg.Locals), l))
+	}
+	for _, a := range s.all() {
+		a.LocalAdded(now, l)
+	}
+}
+
+func (s *simNode) removeLocal(now Time, l netip.AddrPort) {
+	gone := func(x netip.AddrPort) bool { return x == l }
+	s.setLocals(slices.DeleteFunc(slices.Clone(s.ep.cfg.Locals), gone))
+	for _, a := range s.all() {
+		a.LocalRemoved(now, l)
+	}
+}
+
+func (s *simNode) setLocals(locals []netip.AddrPort) {
+	list := s.ep.cfg.List
+	if list != nil {
+		list = pfAddrs(locals)
+	}
+	s.ep.SetLocals(locals, list)
 }
 
 func (s *simNode) fail(format string, args ...any) {

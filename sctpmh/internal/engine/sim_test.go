@@ -90,7 +90,7 @@ var simClasses = []string{
 	"calm", "cuts", "flapping", "silence", "dead", "first path dead", "links that tell",
 	plotCollision, plotRestart, plotAmnesia, plotAbort,
 	"early shutdown", "slow readers", "small windows", "sealed", "strangers", "strangers that answer",
-	"primary paths", "permissions that change", "withdrawals", "aggregate", "early messages",
+	"primary paths", "permissions that change", "withdrawals", "addresses that come and go", "aggregate", "early messages",
 }
 
 // simPatience is how long after the last fault a run may take: recovery waits

@@ -80,6 +80,7 @@ func newSim(seed uint64) *sim {
 	s.sizes()
 	s.whims()
 	s.withdrawals()
+	s.moves()
 	s.aggregate()
 	s.haste()
 	s.act()

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// What becomes of addresses that the peer gives up. New data leaves a path to
+// What becomes of addresses that the peer gives up, or this host. New data leaves a path to
 // one as soon as another path works. The path is kept while it is of use: it
 // may be the last one that works, and as long as the peer sends data over it,
 // to forget it would be to drop that data.
@@ -17,13 +17,14 @@ const idleIntervals = 2
 
 // withdrawal is the end of one path.
 //
-// Invariant: due is armed exactly while the address is withdrawn.
+// Invariant: due is armed exactly while one of the path's addresses is withdrawn.
 type withdrawal struct {
 	due    deadline // forget the path if it is idle
 	dataAt Time     // last DATA, either way
 }
 
-// withdrawn reports whether the path's address is no longer permitted.
+// withdrawn reports whether the peer's address is no longer permitted, or the
+// local one is gone.
 func (p *path) withdrawn() bool { return p.withdrawal.due.armed }
 
 // SetCandidates says which addresses the peer has, and the UDP port of each, 0
@@ -43,13 +44,24 @@ func (a *Assoc) SetCandidates(now Time, v []netip.AddrPort) {
 			allowed = append(allowed, netip.AddrPortFrom(addr, port))
 		}
 	}
-	a.paths.permitted = a.paths.permitted[:0]
-	for _, r := range allowed {
-		a.paths.permitted = append(a.paths.permitted, r.Addr())
-	}
+	a.paths.permitted = allowed
+	a.sortOut(now)
+	a.permitPaths(now)
+	a.reselect(now, CauseCommand)
+}
+
+// mayUse reports whether a pair may become a path: the peer's address is
+// permitted, and the local one is there.
+func (a *Assoc) mayUse(on Pair) bool {
+	return a.paths.permits(on.Remote.Addr()) && slices.Contains(a.cfg.Locals, on.Local)
+}
+
+// sortOut withdraws the paths that may not be used any more, and takes that back
+// for those that may again.
+func (a *Assoc) sortOut(now Time) {
 	for _, p := range slices.Clone(a.paths.all) {
 		switch {
-		case a.paths.permits(p.addr.addr):
+		case a.mayUse(p.pair):
 			a.reinstate(now, p)
 		case !p.confirmed():
 			a.removePath(now, p)
@@ -57,7 +69,11 @@ func (a *Assoc) SetCandidates(now Time, v []netip.AddrPort) {
 			p.withdrawal.due.set(now.Add(idleIntervals * a.cfg.HeartbeatInterval))
 		}
 	}
-	for _, r := range allowed {
+}
+
+// permitPaths probes the pairs that may become paths, as far as there is room.
+func (a *Assoc) permitPaths(now Time) {
+	for _, r := range a.paths.permitted {
 		for _, local := range a.cfg.Locals {
 			if local.Addr().Is4() == r.Addr().Is4() {
 				// The port may be a guess; the peer's own probes correct it.
@@ -65,16 +81,14 @@ func (a *Assoc) SetCandidates(now Time, v []netip.AddrPort) {
 			}
 		}
 	}
-	a.reselect(now, CauseCommand)
 }
 
 // permitPath probes a pair unless there is a path between its addresses.
 func (a *Assoc) permitPath(now Time, on Pair) {
-	for _, p := range a.paths.all {
-		if p.pair.Local == on.Local && p.addr.addr == on.Remote.Addr() {
-			return
-		}
+	if a.paths.joins(on.Local, on.Remote.Addr()) {
+		return
 	}
+	on.Remote = a.paths.answersAt(on.Remote)
 	if p := a.addPath(on); p != nil {
 		a.probeNow(now, p)
 	}
@@ -107,6 +121,7 @@ func (a *Assoc) expireWithdrawn(now Time) {
 			w.due.set(now.Add(keep))
 		default:
 			a.removePath(now, p)
+			a.permitPaths(now) // there is room
 		}
 	}
 }
