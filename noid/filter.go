@@ -1,6 +1,7 @@
 package noid
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 )
@@ -10,11 +11,16 @@ import (
 var (
 	documentation = mustPrefixes("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32", "3fff::/20")
 	private       = mustPrefixes("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "fc00::/7")
-	unusable      = mustPrefixes("0.0.0.0/8", "240.0.0.0/4", "::/96", "::ffff:0:0/96", "100::/64", "fec0::/10")
-	sixToFour     = netip.MustParsePrefix("2002::/16")
-	teredo        = netip.MustParsePrefix("2001::/32")
-	translated    = mustPrefixes("64:ff9b::/96", "64:ff9b:1::/48") // NAT64: RFC 6052 section 2.1, RFC 8215
+	unusable      = append(mustPrefixes("0.0.0.0/8", "240.0.0.0/4", "100::/64", "fec0::/10"), compatible, mapped)
 )
+
+// metadata are the services of clouds that tell a machine its secrets: nobody's
+// peers. They are in ranges that are private otherwise.
+var metadata = []netip.Addr{
+	netip.MustParseAddr("169.254.169.254"),
+	netip.MustParseAddr("fd00:ec2::254"),
+	netip.MustParseAddr("100.100.100.200"),
+}
 
 func mustPrefixes(s ...string) (p []netip.Prefix) {
 	for _, x := range s {
@@ -61,7 +67,7 @@ func (f *filters) reject(a netip.Addr, from origin) string {
 	case in(a, unusable) && !a.IsLoopback():
 		return "not a host's address"
 	case f.lab:
-		return ""
+		return f.rejectCarried(a)
 	case a.IsLoopback():
 		return "loopback"
 	case a.IsLinkLocalUnicast() && a.Is6() && !(a.Zone() != "" && from.path.IsLinkLocalUnicast() && a.Zone() == from.path.Zone()):
@@ -70,8 +76,20 @@ func (f *filters) reject(a netip.Addr, from origin) string {
 		return "documentation"
 	case in(a, private) && !sameScope(from.path, a) && !f.privateAllowed(a, from.names):
 		return "private, and the name is in no private zone"
-	case embedsPrivate(a):
-		return "tunnels to a private address"
+	}
+	return f.rejectCarried(a)
+}
+
+// rejectCarried returns why an address is not taken for the sake of the IPv4
+// address that it carries. What lets a name have a private address lets it have
+// that address, not ways round to it.
+func (f *filters) rejectCarried(a netip.Addr) string {
+	v4, ok := Carried(a)
+	if !ok {
+		return ""
+	}
+	if reason := f.reject(v4, origin{}); reason != "" {
+		return fmt.Sprintf("leads to %v: %s", v4, reason)
 	}
 	return ""
 }
@@ -89,10 +107,9 @@ func (f *filters) privateAllowed(a netip.Addr, names []Name) bool {
 }
 
 // sameScope reports whether a private address is of the range in which the peer
-// is talked to already. The service of clouds that tells a machine its secrets
-// is nobody's peer.
+// is talked to already.
 func sameScope(path, a netip.Addr) bool {
-	return path.IsValid() && a != metadata && slices.ContainsFunc(private, func(p netip.Prefix) bool { return p.Contains(a) && p.Contains(path) })
+	return path.IsValid() && !slices.Contains(metadata, a) && slices.ContainsFunc(private, func(p netip.Prefix) bool { return p.Contains(a) && p.Contains(path) })
 }
 
 // scopeOf returns an address that stands for all by which the same private
@@ -107,26 +124,6 @@ func scopeOf(path netip.Addr) (scope netip.Addr) {
 		}
 	}
 	return scope
-}
-
-var metadata = netip.MustParseAddr("169.254.169.254")
-
-// embedsPrivate reports whether a 6to4, Teredo or NAT64 address carries an IPv4
-// address that would not be taken itself.
-func embedsPrivate(a netip.Addr) bool {
-	b := a.As16()
-	var v4 netip.Addr
-	switch {
-	case sixToFour.Contains(a):
-		v4 = netip.AddrFrom4([4]byte(b[2:6]))
-	case teredo.Contains(a):
-		v4 = netip.AddrFrom4([4]byte{^b[12], ^b[13], ^b[14], ^b[15]})
-	case in(a, translated):
-		v4 = netip.AddrFrom4([4]byte(b[12:16]))
-	default:
-		return false
-	}
-	return in(v4, private) || in(v4, unusable) || v4.IsLoopback() || v4.IsMulticast()
 }
 
 // deniedPorts are UDP services that a record must not be able to aim at: a

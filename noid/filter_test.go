@@ -58,6 +58,16 @@ func TestN22FilterTable(t *testing.T) {
 		{"64:ff9b::10.0.0.1", false, false, true},
 		{"64:ff9b:1::127.0.0.1", false, false, true},
 		{"64:ff9b::9.0.0.1", true, true, true},
+		{"64:ff9b::192.0.2.1", false, false, true},
+		{"64:ff9b::240.0.0.1", false, false, false},
+		{"64:ff9b::9.66.0.1", false, false, true},
+		{"64:ff9b::100.100.100.200", false, false, true},
+		{"2002:c633:6401::1", false, false, true},
+		{"2002:0942:0001::1", false, false, true}, // 9.66.0.1
+		{"2002:e000:0001::1", false, false, false},
+		{"2001:0:0a00:0001:0:0:f6ff:fffe", true, true, true}, // Teredo of 9.0.0.1, whoever serves it
+		{"fd00:ec2::254", false, true, true},
+		{"100.100.100.200", false, false, true},
 		{"100::1", false, false, false},
 		{"9.66.0.1", false, false, true},
 	} {
@@ -82,6 +92,12 @@ func TestN22FilterTable(t *testing.T) {
 		{"fd00::1", "fd01::1", true},
 		{"169.254.0.1", "169.254.0.2", true},
 		{"169.254.0.1", "169.254.169.254", false},
+		{"fd00::1", "fd00:ec2::254", false},
+		{"fd00::1", "fd00:ec2::253", true},
+		{"100.64.0.1", "100.100.100.200", false},
+		{"100.64.0.1", "100.100.100.201", true},
+		{"10.0.0.1", "64:ff9b::10.0.0.2", false},
+		{"10.0.0.1", "2002:a00:2::1", false},
 		{"fe80::1%eth0", "fe80::2%eth0", true},
 		{"fe80::1%eth0", "fe80::2%eth1", false},
 		{"fe80::1%eth0", "fe80::2", false},
@@ -95,6 +111,28 @@ func TestN22FilterTable(t *testing.T) {
 		if portAllowed(port) != want {
 			t.Errorf("N22 UDP port %d is allowed: %v", port, !want)
 		}
+	}
+}
+
+// N22: which IPv4 host an address leads to.
+func TestN22Carried(t *testing.T) {
+	for a, want := range map[string]string{
+		"10.0.0.1": "", "2a00::10.0.0.1": "", "fd00::1": "", "::1": "", "::": "", "fe80::1%eth0": "",
+		"::ffff:10.0.0.1": "10.0.0.1", "::10.0.0.1": "10.0.0.1", "::ffff:10.0.0.1%eth0": "10.0.0.1",
+		"64:ff9b::10.0.0.1": "10.0.0.1", "64:ff9b:1::10.0.0.1": "10.0.0.1", "64:ff9b:2::10.0.0.1": "",
+		"2002:a00:1::1": "10.0.0.1", "2003:a00:1::1": "",
+		"2001:0:900:1::f5ff:fffe": "10.0.0.1", "2001:1:900:1::f5ff:fffe": "",
+	} {
+		got := ""
+		if v4, ok := Carried(addr(a)); ok {
+			got = v4.String()
+		}
+		if got != want {
+			t.Errorf("N22 %s leads to %q, want %q", a, got, want)
+		}
+	}
+	if _, ok := Carried(netip.Addr{}); ok {
+		t.Error("N22 no address leads somewhere")
 	}
 }
 

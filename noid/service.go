@@ -105,7 +105,30 @@ func (c *capabilities) read(records []dns.RR, owner Name) (alias Name, reasons [
 // text looks for a capability in TXT records, for names whose hoster has no
 // SVCB.
 func (r *Resolver) text(ctx context.Context, n Name, owner string, c *capabilities) {
-	a := r.lookup(ctx, owner, dns.TypeTXT)
+	r.instead(ctx, question{owner, dns.TypeTXT}, c, func(rr dns.RR) (one Capability, ours bool, err error) {
+		txt, ok := rr.(*dns.TXT)
+		if !ok {
+			return one, false, nil
+		}
+		return parseTXT(strings.Join(txt.Txt, ""), n)
+	})
+}
+
+// srv looks for hosts that speak SCTP without UDP.
+func (r *Resolver) srv(ctx context.Context, n Name, c *capabilities) {
+	r.instead(ctx, question{"_mhsctp._sctp." + string(n), dns.TypeSRV}, c, func(rr dns.RR) (one Capability, ours bool, err error) {
+		srv, ours := rr.(*dns.SRV)
+		if ours {
+			one, err = parseSRV(srv)
+		}
+		return one, ours, err
+	})
+}
+
+// instead reads records that stand in for SVCB, those of them that parse says
+// are ours.
+func (r *Resolver) instead(ctx context.Context, q question, c *capabilities, parse func(dns.RR) (one Capability, ours bool, err error)) {
+	a := r.lookup(ctx, q.name, q.qtype)
 	if a.err != nil {
 		if notAbsent(a.err) != nil {
 			c.err = a.err
@@ -114,12 +137,7 @@ func (r *Resolver) text(ctx context.Context, n Name, owner string, c *capabiliti
 	}
 	var reasons []error
 	for _, rr := range a.records {
-		txt, ok := rr.(*dns.TXT)
-		if !ok {
-			continue
-		}
-		one, ours, err := parseTXT(strings.Join(txt.Txt, ""), n)
-		switch {
+		switch one, ours, err := parse(rr); {
 		case !ours:
 		case err != nil:
 			reasons = append(reasons, err)
@@ -127,42 +145,12 @@ func (r *Resolver) text(ctx context.Context, n Name, owner string, c *capabiliti
 			c.list = append(c.list, one)
 		}
 	}
-	c.take(a, "TXT "+owner, reasons)
-}
-
-// srv looks for hosts that speak SCTP without UDP.
-func (r *Resolver) srv(ctx context.Context, n Name, c *capabilities) {
-	a := r.lookup(ctx, "_mhsctp._sctp."+string(n), dns.TypeSRV)
-	if a.err != nil {
-		if notAbsent(a.err) != nil {
-			c.err = a.err
-		}
-		return
-	}
-	var reasons []error
-	for _, rr := range a.records {
-		srv, ok := rr.(*dns.SRV)
-		if !ok {
-			continue
-		}
-		one, err := parseSRV(srv)
-		if err != nil {
-			reasons = append(reasons, err)
-			continue
-		}
-		c.list = append(c.list, one)
-	}
-	c.take(a, "SRV _mhsctp._sctp."+string(n), reasons)
-}
-
-// take ends the reading of records in place of SVCB.
-func (c *capabilities) take(a answer, step string, reasons []error) {
 	c.channel, c.stale = min(c.channel, a.channel), c.stale || a.stale
 	switch {
 	case len(c.list) > 0:
 		c.err = nil
 	case len(reasons) > 0:
-		c.err = &Error{Step: step, Kind: ErrNoData, Detail: fmt.Sprintf("no compatible record: %v", errors.Join(reasons...))}
+		c.err = &Error{Step: q.String(), Kind: ErrNoData, Detail: fmt.Sprintf("no compatible record: %v", errors.Join(reasons...))}
 	}
 }
 

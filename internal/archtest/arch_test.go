@@ -41,7 +41,7 @@ var layers = map[string][]string{
 	"internal/splice":           nil,
 	"internal/ftp":              nil,
 	"internal/config":           {"noid"},
-	"internal/egress":           {"internal/config"},
+	"internal/egress":           {"internal/config", "noid"},
 	"internal/mhdial":           {"noid", "tcpemu"},
 	"internal/daemon":           {"internal/config", "internal/mhdial", "internal/splice", "noid", "sctpmh", "tcpemu"},
 	"internal/explain":          {"noid"},

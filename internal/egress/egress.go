@@ -4,11 +4,13 @@
 package egress
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
 
 	"github.com/sctpmh/mh/internal/config"
+	"github.com/sctpmh/mh/noid"
 )
 
 // A Policy is what an operator allows.
@@ -52,26 +54,32 @@ func Match(peers []config.Peer, name string, from netip.Addr) bool {
 // Check reports whether an address may be connected to for a destination that
 // was asked for by name, which may be empty. The caller dials exactly the
 // address that was checked: a second lookup could answer differently.
+//
+// An address that leads to an IPv4 host is judged as that host's: what is
+// denied is in no guise allowed, and to name the range of a translator is not to
+// name what is behind it.
 func (p *Policy) Check(name string, a netip.AddrPort) error {
 	addr := a.Addr().Unmap()
-	for _, d := range p.Deny {
-		if matches(d, name, addr, a.Port()) {
-			return &Error{"egress.deny", "listed"}
-		}
+	host := addr
+	if v4, ok := noid.Carried(addr); ok {
+		host = v4
 	}
+	match := func(d config.Destination) bool {
+		return matches(d, name, addr, a.Port()) || matches(d, name, host, a.Port())
+	}
+	if slices.ContainsFunc(p.Deny, match) {
+		return &Error{"egress.deny", "listed"}
+	}
+	why := cmp.Or(p.inside(host), p.inside(addr))
 	for _, d := range p.Allow {
-		if !matches(d, name, addr, a.Port()) {
-			continue
-		}
 		// What is never anybody's business needs an entry of its own: "*" and
 		// names do not reach it, whatever the DNS says.
-		if why := p.inside(addr); why != "" && !d.Network.IsValid() {
-			continue
+		if match(d) && (why == "" || d.Network.IsValid() && d.Network.Contains(host)) {
+			return nil
 		}
-		return nil
 	}
-	if why := p.inside(addr); why != "" {
-		return &Error{"egress.allow", fmt.Sprintf("%v is %s and its network is not named", addr, why)}
+	if why != "" {
+		return &Error{"egress.allow", fmt.Sprintf("%v is %s and its network is not named", host, why)}
 	}
 	return &Error{"egress.allow", "not listed"}
 }

@@ -52,6 +52,34 @@ func TestCheck(t *testing.T) {
 			t.Errorf("%s at %s: %v, want allowed %v", test.name, test.addr, err, test.ok)
 		}
 	}
+	for _, test := range []struct {
+		allow, addr string
+		ok          bool
+	}{
+		// An IPv4 host in the guise of IPv6 is judged as what it is.
+		{"*:443", "[64:ff9b::9.0.0.1]:443", true},
+		{"*:443", "[64:ff9b::10.0.0.1]:443", false},
+		{"*:443", "[64:ff9b:1::169.254.169.254]:443", false},
+		{"*:443", "[2002:7f00:1::1]:443", false},
+		{"*:443", "[2002:900:1::1]:443", true},
+		{"*:443", "[2001:0:900:1::f5ff:fffe]:443", false}, // Teredo of 10.0.0.1
+		{"*:443", "[::10.0.0.1]:443", false},
+		{"*:443", "[::ffff:10.0.0.1]:443", false},
+		{"*:443", "[64:ff9b::9.9.9.9]:443", false},     // the gateway's own
+		{"*:443", "[64:ff9b::203.0.113.5]:443", false}, // denied
+		{"64:ff9b::/96:443", "[64:ff9b::9.0.0.1]:443", true},
+		{"64:ff9b::/96:443", "[64:ff9b::10.0.0.1]:443", false},
+		{"10.0.0.0/8:443", "[64:ff9b::10.0.0.1]:443", true},
+		{"10.0.0.0/8:443", "[::ffff:10.0.0.1]:443", true},
+		{"fd00:ec2::/64:80", "[fd00:ec2::254]:80", true}, // named
+		{"*:80", "[fd00:ec2::254]:80", false},
+		{"*:80", "100.100.100.200:80", false},
+	} {
+		p.Allow = destinations(t, test.allow)
+		if err := p.Check("", netip.MustParseAddrPort(test.addr)); (err == nil) != test.ok {
+			t.Errorf("%s where %s is allowed: %v, want allowed %v", test.addr, test.allow, err, test.ok)
+		}
+	}
 	p.Allow = destinations(t, "127.0.0.1:8080")
 	if err := p.Check("", netip.MustParseAddrPort("127.0.0.1:8080")); err != nil {
 		t.Errorf("loopback that is named: %v", err)
