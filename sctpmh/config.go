@@ -165,6 +165,11 @@ const (
 	// with associations that nobody wants.
 	backlogLimit = 128
 
+	// localLimit bounds the local addresses of an endpoint. Each costs a socket
+	// with its buffers and two goroutines, and whoever is on the link can have the
+	// host make addresses without end (RFC 6104).
+	localLimit = 32
+
 	// sourceLimit bounds the associations that one source has made at a time.
 	// A site behind one address has many hosts, each with a few.
 	sourceLimit = 1024

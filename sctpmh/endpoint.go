@@ -13,9 +13,8 @@ import (
 // addresses.
 type Endpoint struct {
 	// Set once.
-	cfg    Config
-	locals []netip.AddrPort
-	stack  stack
+	cfg   Config
+	stack stack
 
 	backlog chan *Assoc    // made by peers, not yet accepted
 	closing chan struct{}  // closed when Close begins
@@ -29,6 +28,13 @@ type stack interface {
 	// dial makes an association; see Endpoint.DialEarly.
 	dial(ctx context.Context, remote []netip.AddrPort, early func(*Assoc)) (*Assoc, error)
 
+	// locals returns the bound addresses.
+	locals() []netip.AddrPort
+
+	// addLocal and removeLocal change them; see Endpoint.AddLocal.
+	addLocal(netip.AddrPort) error
+	removeLocal(netip.Addr) error
+
 	// close ends the associations and all that waits; it is called once, after
 	// the endpoint's closing is closed.
 	close()
@@ -37,7 +43,9 @@ type stack interface {
 // Listen binds the local addresses and returns an endpoint that dials and
 // accepts. Each address becomes the source of its own paths and must be a
 // concrete one. With port 0 a UDP port that is free on all of them is taken.
-// Errors name the address.
+// Errors name the address. A host whose addresses change while it runs says so
+// with AddLocal and RemoveLocal; those that stop or start to lead out are noticed
+// without.
 func Listen(local []netip.AddrPort, cfg *Config) (*Endpoint, error) {
 	if len(local) == 0 {
 		return nil, errors.New("listen: no local address: name one, or bring a link up")
@@ -48,6 +56,9 @@ func Listen(local []netip.AddrPort, cfg *Config) (*Endpoint, error) {
 			return nil, fmt.Errorf("listen on %v: a path needs a concrete local address", l)
 		}
 		local[i] = netip.AddrPortFrom(l.Addr().Unmap(), l.Port())
+	}
+	if len(local) > localLimit {
+		return nil, fmt.Errorf("listen: %d local addresses: name those that lead out, %d at most", len(local), localLimit)
 	}
 	e := &Endpoint{
 		cfg:     cfg.withDefaults(),
@@ -62,15 +73,16 @@ func Listen(local []netip.AddrPort, cfg *Config) (*Endpoint, error) {
 
 func (e *Endpoint) listen(local []netip.AddrPort) (err error) {
 	if e.cfg.Backend == Kernel {
-		e.stack, e.locals, err = newKernelStack(e, local)
+		e.stack, err = newKernelStack(e, local)
 	} else {
-		e.stack, e.locals, err = newUserStack(e, local)
+		e.stack, err = newUserStack(e, local)
 	}
 	return err
 }
 
-// Addrs returns the bound addresses. Their port is that of UDP, 0 without.
-func (e *Endpoint) Addrs() []netip.AddrPort { return slices.Clone(e.locals) }
+// Addrs returns the addresses that are bound now. Their port is that of UDP, 0
+// without.
+func (e *Endpoint) Addrs() []netip.AddrPort { return e.stack.locals() }
 
 // Dial makes an association with the endpoint behind the remote addresses,
 // which are tried in this order, 250 ms apart; the first that answers is used.

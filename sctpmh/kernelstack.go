@@ -38,16 +38,16 @@ type kernelStack struct {
 
 // newKernelStack listens on the local addresses, which have one UDP port, or
 // all 0.
-func newKernelStack(e *Endpoint, local []netip.AddrPort) (*kernelStack, []netip.AddrPort, error) {
+func newKernelStack(e *Endpoint, local []netip.AddrPort) (*kernelStack, error) {
 	s := &kernelStack{ep: e, udpPort: local[0].Port(), drivers: make(map[*kernelDriver]struct{}), sources: make(sourceCounts)}
 	for _, l := range local {
 		if l.Port() != s.udpPort {
-			return nil, nil, fmt.Errorf("listen on %v: the kernel has one UDP port for SCTP, and %v has another", l, local[0])
+			return nil, fmt.Errorf("listen on %v: the kernel has one UDP port for SCTP, and %v has another", l, local[0])
 		}
 		s.addrs = append(s.addrs, l.Addr())
 	}
 	if err := kernel.Available(s.udpPort); err != nil {
-		return nil, nil, fmt.Errorf("listen on %v: %w", local, err)
+		return nil, fmt.Errorf("listen on %v: %w", local, err)
 	}
 	s.cfg = kernel.Config{
 		Port: e.cfg.Port, MaxStreams: e.cfg.MaxStreams, ReceiveBuffer: e.cfg.ReceiveBuffer, SendBuffer: e.cfg.SendBuffer,
@@ -55,12 +55,28 @@ func newKernelStack(e *Endpoint, local []netip.AddrPort) (*kernelStack, []netip.
 	}
 	var err error
 	if s.listener, err = kernel.Listen(s.addrs, &s.cfg); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	e.running.Go(s.accept) // ends when close ends ctx
-	return s, local, nil
+	return s, nil
 }
+
+func (s *kernelStack) locals() (out []netip.AddrPort) {
+	for _, a := range s.addrs {
+		out = append(out, netip.AddrPortFrom(a, s.udpPort))
+	}
+	return out
+}
+
+// errKernelLocals: an address that is bound later would have to be named to the
+// peers with ASCONF (RFC 5061), which the kernel sends only where a sysctl and the
+// peer allow it.
+var errKernelLocals = errors.New("the kernel's SCTP keeps the addresses that it began with: take another backend, or listen anew")
+
+func (s *kernelStack) addLocal(netip.AddrPort) error { return errKernelLocals }
+
+func (s *kernelStack) removeLocal(netip.Addr) error { return errKernelLocals }
 
 // acceptPause is what accept waits after an error of the system's.
 const acceptPause = 100 * time.Millisecond

@@ -15,6 +15,7 @@ type socket interface {
 	Receive() (*udp.Batch, error)
 	Hints(func(udp.Hint)) error
 	Send(data []byte, size int, dst netip.AddrPort, m udp.Marks, oob []byte) error
+	Bind() (notice string)
 	Close() error
 }
 
@@ -50,6 +51,9 @@ func (s simulated) Receive() (*udp.Batch, error) {
 
 // Hints returns at once: simulated routers say nothing.
 func (s simulated) Hints(func(udp.Hint)) error { return net.ErrClosed }
+
+// Bind does nothing: each address has a link of its own.
+func (s simulated) Bind() string { return "" }
 
 func (s simulated) Send(data []byte, size int, dst netip.AddrPort, m udp.Marks, _ []byte) error {
 	for len(data) > 0 {

@@ -21,16 +21,16 @@ import (
 // address.
 type userStack struct {
 	// Set once.
-	ep     *Endpoint
-	socks  []socket
-	locals []netip.AddrPort
-	start  time.Time
+	ep    *Endpoint
+	start time.Time
+	watch *addrwatch.Watcher // calls localChanged; nil: nobody does
 
 	table   table
 	inbox   chan arrival     // packets that no association owns
 	command chan func()      // run by the stack's goroutine
+	ended   chan struct{}    // closed when that has ended
+	socks   sockets          // changed by the stack's goroutine
 	engine  *engine.Endpoint // owned by the stack's goroutine
-	unwatch func()           // ends the reports of localChanged
 }
 
 // arrival is a batch of packets and the local address that it came to.
@@ -40,32 +40,35 @@ type arrival struct {
 }
 
 // newUserStack binds the local addresses.
-func newUserStack(e *Endpoint, local []netip.AddrPort) (*userStack, []netip.AddrPort, error) {
+func newUserStack(e *Endpoint, local []netip.AddrPort) (*userStack, error) {
 	socks, err := e.bind(local)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	s := &userStack{
 		ep:      e,
-		socks:   socks,
 		start:   time.Now(),
 		table:   newTable(),
 		inbox:   make(chan arrival, strayLimit),
 		command: make(chan func()),
+		ended:   make(chan struct{}),
 	}
-	for _, sock := range socks {
-		s.locals = append(s.locals, sock.Local())
-	}
+	s.socks.set(socks)
 	var seed [32]byte
 	crand.Read(seed[:]) // never fails
-	s.engine = engine.NewEndpoint(s.now(), e.cfg.engineConfig(s.locals), rand.NewChaCha8(seed))
-	s.watch()
+	s.engine = engine.NewEndpoint(s.now(), e.cfg.engineConfig(s.locals()), rand.NewChaCha8(seed))
+	s.watchLocals()
 	for _, sock := range socks {
-		e.running.Go(func() { s.read(sock) })  // ends when close closes the socket
-		e.running.Go(func() { s.hints(sock) }) // so does this
+		s.listen(sock)
 	}
 	e.running.Go(s.run) // ends when the endpoint closes
-	return s, s.locals, nil
+	return s, nil
+}
+
+// listen starts the readers of a socket, which end when it is closed.
+func (s *userStack) listen(sock socket) {
+	s.ep.running.Go(func() { s.read(sock) })
+	s.ep.running.Go(func() { s.hints(sock) })
 }
 
 // bind opens a socket for each address; a port of zero is filled in with one
@@ -98,41 +101,6 @@ func (e *Endpoint) bind(local []netip.AddrPort) ([]socket, error) {
 		}
 	}
 	return nil, err
-}
-
-// watch has the associations told what becomes of the local addresses. Those of
-// a simulated network stay as they are.
-func (s *userStack) watch() {
-	s.unwatch = func() {}
-	if s.ep.cfg.Socket != nil {
-		return
-	}
-	var addrs []netip.Addr
-	for _, l := range s.locals {
-		addrs = append(addrs, l.Addr())
-	}
-	unwatch, err := addrwatch.Watch(addrs, s.localChanged)
-	if err != nil {
-		// Timeouts find out too, only later.
-		s.ep.cfg.Logger.Warn("changes of local addresses are not seen", "err", err)
-		return
-	}
-	s.unwatch = unwatch
-}
-
-// localChanged tells every association that a local address stopped or started
-// to lead out. It is called from a goroutine of the watch's own.
-func (s *userStack) localChanged(c addrwatch.Event) {
-	s.ep.cfg.Logger.Info("local address", "addr", c.Addr, "usable", c.Up, "cause", c.Cause)
-	for _, l := range s.table.all() {
-		l.do(func() {
-			if c.Up {
-				l.engine.LocalRestored(s.now(), c.Addr)
-			} else {
-				l.engine.LocalFailed(s.now(), c.Addr)
-			}
-		})
-	}
 }
 
 // now is the engine's time.
@@ -215,6 +183,7 @@ func (s *userStack) deliver(r engine.RouteKey, in arrival) {
 // run is the stack's goroutine: it answers packets that no association
 // owns and makes associations.
 func (s *userStack) run() {
+	defer close(s.ended)
 	buf := make([]byte, 0, 2048)
 	for {
 		select {
@@ -223,6 +192,10 @@ func (s *userStack) run() {
 		case f := <-s.command:
 			f()
 		case in := <-s.inbox:
+			if s.socket(in.local) == nil {
+				in.batch.Release() // it cannot be answered any more
+				continue
+			}
 			for p, ok := in.batch.Next(); ok; p, ok = in.batch.Next() {
 				// An association may have been made by an earlier packet.
 				if r, ok := engine.Route(p); ok {
@@ -245,15 +218,6 @@ func (s *userStack) run() {
 			}
 		}
 	}
-}
-
-func (s *userStack) socket(local netip.AddrPort) socket {
-	for _, sock := range s.socks {
-		if sock.Local() == local {
-			return sock
-		}
-	}
-	return nil
 }
 
 // handle gives a packet to the endpoint's state machine, together with the
@@ -337,9 +301,10 @@ func (s *userStack) dial(ctx context.Context, remote []netip.AddrPort, early fun
 	if s.ep.cfg.Socket != nil {
 		source = func(netip.AddrPort) netip.Addr { return netip.Addr{} } // its routes are none of the kernel's
 	}
-	pairs := candidates(s.locals, remote, source)
+	locals := s.locals()
+	pairs := candidates(locals, remote, source)
 	if len(pairs) == 0 {
-		return nil, fmt.Errorf("dial %v: no local address of the same family: local addresses are %v: %w", remote, s.locals, syscall.ENETUNREACH)
+		return nil, fmt.Errorf("dial %v: no local address of the same family: local addresses are %v: %w", remote, locals, syscall.ENETUNREACH)
 	}
 	made := make(chan *Assoc, 1)
 	failed := make(chan error, 1)
@@ -382,12 +347,15 @@ func public(pairs []engine.Pair) (out []Pair) {
 
 // close aborts the associations that are left and closes the sockets.
 func (s *userStack) close() {
-	s.unwatch()
+	<-s.ended // no socket is opened any more
+	if s.watch != nil {
+		s.watch.Stop()
+	}
 	for _, l := range s.table.close() {
 		l.assoc.Abort("endpoint closed")
 		<-l.assoc.done
 	}
-	for _, sock := range s.socks {
+	for _, sock := range s.socks.all() {
 		sock.Close()
 	}
 }

@@ -15,13 +15,14 @@
 // heartbeats.
 //
 // Only Linux reports (over rtnetlink, which needs no privilege); elsewhere
-// Watch succeeds and never reports.
+// Watch and Follow succeed and never report.
 package addrwatch
 
 import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 )
 
 // An Event says that a local address became usable or unusable.
@@ -38,26 +39,49 @@ func (e Event) String() string {
 	return fmt.Sprintf("%v is unusable: %s", e.Addr, e.Cause)
 }
 
-// Watch reports changes for the addresses until stop is called. All of them
+// A Watcher reports changes of local addresses.
+type Watcher struct {
+	tracker *tracker
+	poke    func() // has the system looked at again
+	stop    func()
+}
+
+// Watch reports changes for the addresses until Stop is called. All of them
 // count as usable at first: those that are not are reported right away, then
 // whatever changes. The reports come in order and one at a time, from a
-// goroutine of Watch's own; changes that undo one another before they are
+// goroutine of the Watcher's own; changes that undo one another before they are
 // noticed are not reported.
-//
-// stop returns when no report runs and none will come, so report must neither
-// call it nor wait for who does. It may be called more than once.
 //
 // The network namespace is that of the calling thread. A zone is ignored: a
 // link-local address counts as usable when it is on any interface.
-func Watch(addrs []netip.Addr, report func(Event)) (stop func(), err error) {
+func Watch(addrs []netip.Addr, report func(Event)) (*Watcher, error) {
 	for _, a := range addrs {
 		if !a.IsValid() || a.IsUnspecified() {
 			return nil, fmt.Errorf("watch local address %v: name a concrete address of this host", a)
 		}
 	}
-	stop, err = watch(newTracker(slices.Clone(addrs)), report)
+	t := newTracker(slices.Clone(addrs))
+	poke, stop, err := observe(func(s snapshot) time.Duration {
+		for _, e := range t.next(s) {
+			report(e)
+		}
+		return 0
+	})
 	if err != nil {
 		return nil, fmt.Errorf("watch local addresses: %w", err)
 	}
-	return stop, nil
+	return &Watcher{tracker: t, poke: poke, stop: stop}, nil
 }
+
+// Add watches one address more, which counts as usable at first too.
+func (w *Watcher) Add(a netip.Addr) {
+	w.tracker.add(a)
+	w.poke()
+}
+
+// Remove watches an address no longer. A report of it may be on its way.
+func (w *Watcher) Remove(a netip.Addr) { w.tracker.remove(a) }
+
+// Stop returns when no report runs and none will come, so report must neither
+// call it nor wait for who does. It may be called more than once.
+func (w *Watcher) Stop() { w.stop() }

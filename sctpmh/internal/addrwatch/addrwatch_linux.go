@@ -27,18 +27,20 @@ type watcher struct {
 	wg      sync.WaitGroup
 }
 
-func watch(t *tracker, report func(Event)) (stop func(), err error) {
+// observe hands snapshots to take: one at once, one after each change, and one
+// when the time has passed that take returns, unless that is 0.
+func observe(take func(snapshot) time.Duration) (poke, stop func(), err error) {
 	w, err := open()
 	if err != nil {
-		return nil, fmt.Errorf("open netlink: %w; let this process use AF_NETLINK sockets and open more files", err)
+		return nil, nil, fmt.Errorf("open netlink: %w; let this process use AF_NETLINK sockets and open more files", err)
 	}
 	first, err := read(w.queries)
 	if err != nil {
 		w.close()
-		return nil, fmt.Errorf("read links, addresses and routes: %w; try again, or do without and fail over by timeout", err)
+		return nil, nil, fmt.Errorf("read links, addresses and routes: %w; try again, or do without and fail over by timeout", err)
 	}
-	w.start(t, first, report)
-	return sync.OnceFunc(w.stop), nil
+	w.start(first, take)
+	return w.poke, sync.OnceFunc(w.stop), nil
 }
 
 // open subscribes, so that no change after it is missed. Notifications have a
@@ -56,9 +58,9 @@ func open() (*watcher, error) {
 	return &watcher{notices: notices, queries: queries, changed: make(chan struct{}, 1), done: make(chan struct{})}, nil
 }
 
-func (w *watcher) start(t *tracker, first snapshot, report func(Event)) {
+func (w *watcher) start(first snapshot, take func(snapshot) time.Duration) {
 	w.wg.Go(w.listen)
-	w.wg.Go(func() { w.run(t, first, report) })
+	w.wg.Go(func() { w.run(first, take) })
 }
 
 func (w *watcher) stop() {
@@ -82,29 +84,34 @@ func (w *watcher) listen() {
 		if _, err := w.notices.Read(b); errors.Is(err, os.ErrClosed) {
 			return
 		}
-		select {
-		case w.changed <- struct{}{}:
-		default:
-		}
+		w.poke()
 	}
 }
 
-// run reports what differs between snapshots until stop closes done.
-func (w *watcher) run(t *tracker, first snapshot, report func(Event)) {
+// poke has the system read again.
+func (w *watcher) poke() {
+	select {
+	case w.changed <- struct{}{}:
+	default:
+	}
+}
+
+// run takes snapshots until stop closes done.
+func (w *watcher) run(first snapshot, take func(snapshot) time.Duration) {
 	for s, err := first, error(nil); ; s, err = read(w.queries) {
-		var retry <-chan time.Time
-		if err != nil {
-			retry = time.After(retryAfter)
-		} else {
-			for _, e := range t.next(s) {
-				report(e)
-			}
+		wait := retryAfter
+		if err == nil {
+			wait = take(s)
+		}
+		var again <-chan time.Time
+		if wait > 0 {
+			again = time.After(wait)
 		}
 		select {
 		case <-w.done:
 			return
 		case <-w.changed:
-		case <-retry:
+		case <-again:
 		}
 	}
 }

@@ -87,6 +87,25 @@ func TestUnusableAtFirst(t *testing.T) {
 	h.await("at first", start, time.Second, Event{nobody, false, addressRemoved})
 }
 
+// Addresses may be watched later, and no longer.
+func TestWatchedLater(t *testing.T) {
+	h := newHost(t)
+	nobody := netip.MustParseAddr("192.0.2.1")
+	w := h.watch(h.link.Addrs[0])
+	w.Add(nobody)
+	h.await("when it is added", time.Now(), time.Second, Event{nobody, false, addressRemoved})
+	a := h.more(h.link.Addrs[0])
+	w.Add(a)
+	w.Add(a) // once is enough
+	h.want("address deleted", func(dev netlink.Link) error { return netlink.AddrDel(dev, prefixed(a)) },
+		Event{a, false, addressRemoved})
+	w.Remove(a)
+	w.Remove(nobody)
+	h.want("what is watched still", func(dev netlink.Link) error {
+		return errors.Join(netlink.AddrAdd(dev, prefixed(a)), netlink.LinkSetDown(dev))
+	}, Event{h.link.Addrs[0], false, linkDown})
+}
+
 // RFC 4862 section 5.4: an address on which Duplicate Address Detection has
 // not completed is tentative and is not used.
 func TestDuplicateAddressDetection(t *testing.T) {
@@ -146,7 +165,13 @@ func TestNotificationsAreLost(t *testing.T) {
 		t.Errorf("the flood was taken: %v, want %v", err, unix.ENOBUFS)
 	}
 	control.Close()
-	w.start(newTracker([]netip.Addr{a}), first, func(e Event) { h.events <- e })
+	tracker := newTracker([]netip.Addr{a})
+	w.start(first, func(s snapshot) time.Duration {
+		for _, e := range tracker.next(s) {
+			h.events <- e
+		}
+		return 0
+	})
 	defer w.stop()
 	h.await("after the flood", time.Now(), time.Second, Event{a, false, addressRemoved})
 	h.want("the next change", func(dev netlink.Link) error { return netlink.AddrAdd(dev, prefixed(a)) },

@@ -2,6 +2,10 @@
 
 package addrwatch
 
-func watch(*tracker, func(Event)) (stop func(), err error) { return func() {}, nil }
+import "time"
+
+func observe(func(snapshot) time.Duration) (poke, stop func(), err error) {
+	return func() {}, func() {}, nil
+}
 
 func uplinks() ([]Uplink, error) { return nil, nil }

@@ -70,12 +70,12 @@ func newHost(t *testing.T) *host {
 func (h *host) settle() {
 	h.Helper()
 	events, nobody := make(chan Event, 100), netip.MustParseAddr("192.0.2.1")
-	var stop func()
+	var w *Watcher
 	h.must(h.Do(func() (err error) {
-		stop, err = Watch(append(h.Addrs(), nobody), func(e Event) { events <- e })
+		w, err = Watch(append(h.Addrs(), nobody), func(e Event) { events <- e })
 		return err
 	}))
-	defer stop()
+	defer w.Stop()
 	first := false // nobody is reported last of all that are unusable at first
 	for down := 0; !first || down > 0; {
 		switch e := <-events; {
@@ -97,21 +97,21 @@ func (h *host) must(err error) {
 }
 
 // watch watches until the test ends; what is left then was not wanted.
-func (h *host) watch(addrs ...netip.Addr) {
+func (h *host) watch(addrs ...netip.Addr) (w *Watcher) {
 	h.Helper()
-	var stop func()
 	h.must(h.Do(func() (err error) {
-		stop, err = Watch(addrs, func(e Event) { h.events <- e })
+		w, err = Watch(addrs, func(e Event) { h.events <- e })
 		return err
 	}))
 	h.Cleanup(func() {
-		stop()
-		stop() // harmless
+		w.Stop()
+		w.Stop() // harmless
 		close(h.events)
 		for e := range h.events {
 			h.Errorf("and then: %v", e)
 		}
 	})
+	return w
 }
 
 // want does something inside the host and wants these events and no other

@@ -137,6 +137,7 @@ func (s *snapshot) addAddress(b []byte) bool {
 			prefix: netip.PrefixFrom(local, bits),
 			link:   index,
 			held:   local.Is6() && flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) != 0,
+			brief:  local.Is6() && flags&(unix.IFA_F_TEMPORARY|unix.IFA_F_DEPRECATED) != 0,
 		})
 	}
 	return ok

@@ -64,6 +64,9 @@ func TestAddressMessages(t *testing.T) {
 	at := func(prefix string, held bool) []address {
 		return []address{{prefix: netip.MustParsePrefix(prefix), link: 7, held: held}}
 	}
+	brief := func(prefix string) []address {
+		return []address{{prefix: netip.MustParsePrefix(prefix), link: 7, brief: true}}
+	}
 	for _, test := range []struct {
 		name string
 		body []byte
@@ -76,6 +79,9 @@ func TestAddressMessages(t *testing.T) {
 		{"tentative", message(unix.AF_INET6, 64, unix.IFA_F_TENTATIVE, of(unix.IFA_ADDRESS, "fd00::1")), at("fd00::1/64", true)},
 		{"duplicate", message(unix.AF_INET6, 64, 0, of(unix.IFA_ADDRESS, "fd00::1"), attr(unix.IFA_FLAGS, number32(unix.IFA_F_DADFAILED|unix.IFA_F_NOPREFIXROUTE)...)), at("fd00::1/64", true)},
 		{"all flags are in the attribute", message(unix.AF_INET6, 64, unix.IFA_F_TENTATIVE, of(unix.IFA_ADDRESS, "fd00::1"), attr(unix.IFA_FLAGS, number32(0)...)), at("fd00::1/64", false)},
+		{"temporary", message(unix.AF_INET6, 64, unix.IFA_F_TEMPORARY, of(unix.IFA_ADDRESS, "fd00::1")), brief("fd00::1/64")},
+		{"deprecated", message(unix.AF_INET6, 64, 0, of(unix.IFA_ADDRESS, "fd00::1"), attr(unix.IFA_FLAGS, number32(unix.IFA_F_DEPRECATED)...)), brief("fd00::1/64")},
+		{"secondary, which has the number of temporary", message(unix.AF_INET, 24, unix.IFA_F_SECONDARY, of(unix.IFA_LOCAL, "10.0.0.1"), of(unix.IFA_ADDRESS, "10.0.0.1")), at("10.0.0.1/24", false)},
 		{"no detection in IPv4", message(unix.AF_INET, 8, unix.IFA_F_TENTATIVE, of(unix.IFA_LOCAL, "127.0.0.1"), of(unix.IFA_ADDRESS, "127.0.0.1")), at("127.0.0.1/8", false)},
 		{"no IP", message(unix.AF_PHONET, 0, 0, attr(unix.IFA_LOCAL, 0x6c)), nil},
 		{"nothing", message(unix.AF_INET, 24, 0), nil},
@@ -201,7 +207,11 @@ func compareAddrs(t *testing.T, s snapshot) error {
 	for _, a := range addrs {
 		ip, _ := netip.AddrFromSlice(a.IP)
 		ones, _ := a.Mask.Size()
-		want = append(want, address{netip.PrefixFrom(ip, ones), a.LinkIndex, ip.Is6() && a.Flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) != 0})
+		set := func(flags int) bool { return ip.Is6() && a.Flags&flags != 0 }
+		want = append(want, address{
+			prefix: netip.PrefixFrom(ip, ones), link: a.LinkIndex,
+			held: set(unix.IFA_F_TENTATIVE | unix.IFA_F_DADFAILED), brief: set(unix.IFA_F_TEMPORARY | unix.IFA_F_DEPRECATED),
+		})
 	}
 	if !slices.Equal(s.addrs, want) || len(want) < 9 {
 		t.Errorf("addresses\n%v, want\n%v", s.addrs, want)

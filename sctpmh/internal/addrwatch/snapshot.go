@@ -1,6 +1,10 @@
 package addrwatch
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+	"sync"
+)
 
 // A snapshot is what a system says of its links, addresses and routes.
 type snapshot struct {
@@ -16,6 +20,7 @@ type address struct {
 	prefix netip.Prefix // with the host's own bits
 	link   int
 	held   bool // duplicate address detection goes on, or has found a duplicate
+	brief  bool // temporary (RFC 8981) or deprecated (RFC 4862 section 5.5.4): it will be gone soon
 }
 
 // An uplink is an interface as one family uses it.
@@ -81,13 +86,32 @@ func (s snapshot) whyNot(x address, had map[uplink]bool) string {
 
 // A tracker makes events of successive snapshots.
 type tracker struct {
-	addrs  []netip.Addr    // as they were given
-	causes []string        // why each was unusable in the last snapshot
-	had    map[uplink]bool // that a route led out by, in any snapshot
+	had map[uplink]bool // that a route led out by, in any snapshot
+
+	mu     sync.Mutex   // leaf; guards what follows
+	addrs  []netip.Addr // as they were given
+	causes []string     // why each was unusable in the last snapshot
 }
 
 func newTracker(addrs []netip.Addr) *tracker {
 	return &tracker{addrs: addrs, causes: make([]string, len(addrs)), had: map[uplink]bool{}}
+}
+
+// add and remove change what is tracked.
+func (t *tracker) add(a netip.Addr) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !slices.Contains(t.addrs, a) {
+		t.addrs, t.causes = append(t.addrs, a), append(t.causes, usable)
+	}
+}
+
+func (t *tracker) remove(a netip.Addr) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if i := slices.Index(t.addrs, a); i >= 0 {
+		t.addrs, t.causes = slices.Delete(t.addrs, i, i+1), slices.Delete(t.causes, i, i+1)
+	}
 }
 
 // next returns what differs from the last snapshot.
@@ -100,6 +124,8 @@ func (t *tracker) next(s snapshot) (events []Event) {
 			delete(t.had, up) // the system may give its number to another
 		}
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	for i, a := range t.addrs {
 		was, is := t.causes[i], s.why(a.Unmap().WithZone(""), t.had)
 		t.causes[i] = is

@@ -24,20 +24,31 @@ func (s *Socket) setup(fd int, local netip.AddrPort, bind bool) error {
 	_, err := unix.GetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_SEGMENT)
 	s.gso.Store(err == nil)
 	if bind {
-		s.bindToDevice(fd, local.Addr())
+		s.Notice = bindToDevice(fd, local.Addr())
 	}
 	return nil
+}
+
+// Bind makes packets leave by the device that has the address from now on, as
+// Listen does when it is asked to. It returns what that means if it cannot.
+func (s *Socket) Bind() (notice string) {
+	_ = control(s.raw, func(fd int) error { // it fails when the socket is closed
+		notice = bindToDevice(fd, s.local.Addr())
+		return nil
+	})
+	return notice
 }
 
 // bindToDevice makes packets leave by the device that has the address, as
 // they must when several uplinks have a default route. It needs no privilege
 // since Linux 5.7.
-func (s *Socket) bindToDevice(fd int, a netip.Addr) {
+func bindToDevice(fd int, a netip.Addr) (notice string) {
 	name := device(a)
 	if name == "" {
-		return
+		return ""
 	}
 	if err := unix.SetsockoptString(fd, unix.SOL_SOCKET, unix.SO_BINDTODEVICE, name); err != nil {
-		s.Notice = "cannot bind " + a.String() + " to its device " + name + ": " + err.Error() + "; it leaves by whatever route the kernel prefers"
+		return "cannot bind " + a.String() + " to its device " + name + ": " + err.Error() + "; it leaves by whatever route the kernel prefers"
 	}
+	return ""
 }

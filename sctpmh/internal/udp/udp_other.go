@@ -35,3 +35,6 @@ func (w *errorWatch) close()               {}
 func LinkGone(err error) bool {
 	return errors.Is(err, syscall.ENETDOWN) || errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EHOSTUNREACH)
 }
+
+// Bind does nothing: only Linux binds sockets to devices.
+func (s *Socket) Bind() (notice string) { return "" }
