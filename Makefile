@@ -13,7 +13,7 @@ FUZZ = \
 	./sctpmh/internal/wire:FuzzPacket ./sctpmh/internal/wire:FuzzText \
 	./sctpmh/internal/engine:FuzzEndpoint ./sctpmh/internal/engine:FuzzAssoc ./sctpmh/internal/engine:FuzzPair \
 	./sctpmh/internal/addrwatch:FuzzMessages ./sctpmh/internal/kernel:FuzzNotification ./sctpmh/internal/udp:FuzzHint \
-	./tcpemu:FuzzFrame ./tcpemu:FuzzSession ./tcpemu:FuzzTranscript ./internal/socks5:FuzzRequest ./internal/publish:FuzzKey \
+	./tcpemu:FuzzFrame ./tcpemu:FuzzSession ./tcpemu:FuzzTranscript ./internal/socks5:FuzzRequest ./internal/publish:FuzzKey ./internal/publish:FuzzMarker \
 	./internal/ftp:FuzzAnnouncements ./internal/proxy:FuzzSockets \
 	./noid/internal/dnssec:FuzzValidate ./noid:FuzzHosts ./noid:FuzzResolvConf ./noid:FuzzUpstream ./noid:FuzzAnswer ./noid:FuzzMessage ./noid:FuzzSVCB ./noid:FuzzText
 

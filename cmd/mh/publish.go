@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -22,9 +24,11 @@ var publishFlags = []string{"local", "udp-port", "backend", "name", "dns", "trus
 
 // publication is what the command line says.
 type publication struct {
-	key, server, addresses                string
+	key, server, addresses, drain         string
+	host                                  string
+	drop                                  []string
 	ttl                                   uint32
-	txt, replace, private                 bool
+	txt, force, replace, private          bool
 	apply, watch, withdraw, addressesOnly bool
 }
 
@@ -35,7 +39,7 @@ func publishCommand(code *int) *cobra.Command {
 		Short: "keep the records of this host current: its addresses, and that it speaks mh",
 		Long: "Compares what the DNS has of this host with what should be there and prints the difference; --apply sends it\n" +
 			"to the zone's primary server as a dynamic update (RFC 2136), signed with --key (RFC 8945). Records of others at the\n" +
-			"name stay. A second run sends nothing.",
+			"name stay, those that other hosts have published and those that were entered by hand. A second run sends nothing.",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return &daemon.UsageError{Err: fmt.Errorf("unknown argument %q: see mh dns publish --help", args[1])}
@@ -64,10 +68,14 @@ func publishCommand(code *int) *cobra.Command {
 	f.StringVar(&o.key, "key", "", "file with the key that signs updates, of tsig-keygen or keymgr (default: unsigned)")
 	f.StringVar(&o.server, "server", "", "ADDRESS or ADDRESS:PORT of the server that takes updates (default: the zone's primary)")
 	f.StringVar(&o.addresses, "address", "", "addresses to publish in place of this host's own, such as those of a translator")
+	f.StringVar(&o.drain, "drain", "", "addresses that this host will lose: peers are to forget them before")
+	f.StringVar(&o.host, "host-id", "", "what tells this host from others that publish the name (default: derived from the machine-id, another for each name)")
+	f.StringSliceVar(&o.drop, "drop", nil, "remove what the host with this id has published, which is gone for good")
 	f.Uint32Var(&o.ttl, "ttl", publish.SettledTTL, "TTL of the records, in seconds")
 	f.BoolVar(&o.txt, "txt", false, "publish the capability as TXT too, for servers on the way that know no SVCB")
 	f.BoolVar(&o.addressesOnly, "addresses-only", false, "publish no capability record: for a host that is not called, or several hosts of one name")
-	f.BoolVar(&o.replace, "replace", false, "remove what others have published at the name")
+	f.BoolVar(&o.force, "force", false, "replace a capability record of the name that was entered by hand")
+	f.BoolVar(&o.replace, "replace", false, "remove all that others have published at the name")
 	f.BoolVar(&o.private, "private", false, "publish private addresses too")
 	f.BoolVar(&o.apply, "apply", false, "send the update")
 	f.BoolVar(&o.watch, "watch", false, "stay, and publish again when addresses change; with --apply")
@@ -84,6 +92,7 @@ type publisher struct {
 	key    *publish.Key
 	server netip.AddrPort // zero: the zone's primary
 	given  []netip.Addr   // in place of the host's own
+	leave  []netip.Addr   // to be drained
 	want   publish.Want
 }
 
@@ -99,6 +108,8 @@ func (o publication) publisher(cfg *config.Common, args []string) (*publisher, e
 		return nil, err
 	case o.watch && !o.apply:
 		return nil, errors.New("--watch changes records without asking: it needs --apply")
+	case o.watch && len(o.drop) > 0:
+		return nil, errors.New("--drop is for once: run it without --watch")
 	case o.ttl < 1 || o.ttl > maxTTL:
 		return nil, fmt.Errorf("--ttl %d: want 1 to %d seconds", o.ttl, maxTTL)
 	}
@@ -112,17 +123,16 @@ func (o publication) publisher(cfg *config.Common, args []string) (*publisher, e
 			return nil, fmt.Errorf("--server: %w", err)
 		}
 	}
-	for s := range strings.SplitSeq(o.addresses, ",") {
-		if s = strings.TrimSpace(s); s == "" {
-			continue
-		}
-		a, err := netip.ParseAddr(s)
-		if err != nil || a.Zone() != "" {
-			return nil, fmt.Errorf("--address: %q: want an IP address", s)
-		}
-		p.given = append(p.given, a.Unmap())
+	if p.given, err = addressList("address", o.addresses); err != nil {
+		return nil, err
 	}
-	p.want = publish.Want{Name: n, TTL: o.ttl, TXT: o.txt, Replace: o.replace}
+	if p.leave, err = addressList("drain", o.drain); err != nil {
+		return nil, err
+	}
+	p.want = publish.Want{Name: n, TTL: o.ttl, TXT: o.txt, Force: o.force, Replace: o.replace}
+	if err := p.hosts(); err != nil {
+		return nil, err
+	}
 	if !o.addressesOnly {
 		if p.want.Cap, err = capability(cfg, n); err != nil {
 			return nil, err
@@ -130,6 +140,44 @@ func (o publication) publisher(cfg *config.Common, args []string) (*publisher, e
 	}
 	p.names, err = p.resolver()
 	return p, err
+}
+
+// hosts finds out who this host is, and who is gone.
+func (p *publisher) hosts() (err error) {
+	if p.want.Host, err = publish.ParseHostID(p.host); p.host == "" {
+		p.want.Host, err = publish.OwnID(p.want.Name)
+	}
+	if err != nil {
+		return err
+	}
+	for _, s := range p.drop {
+		id, err := publish.ParseHostID(s)
+		switch {
+		case s == string(publish.Unnamed):
+			id = publish.Unnamed
+		case err != nil:
+			return fmt.Errorf("--drop: %w", err)
+		case id == p.want.Host:
+			return fmt.Errorf("--drop %s: that is this host: --withdraw takes back what it has published", id)
+		}
+		p.want.Drop = append(p.want.Drop, id)
+	}
+	return nil
+}
+
+// addressList reads the addresses of a flag.
+func addressList(flag, text string) (out []netip.Addr, err error) {
+	for s := range strings.SplitSeq(text, ",") {
+		if s = strings.TrimSpace(s); s == "" {
+			continue
+		}
+		a, err := netip.ParseAddr(s)
+		if err != nil || a.Zone() != "" {
+			return nil, fmt.Errorf("--%s: %q: want an IP address", flag, s)
+		}
+		out = append(out, a.Unmap())
+	}
+	return out, nil
 }
 
 // maxTTL is a day: with more, an address that is gone is tried for longer than
@@ -163,7 +211,12 @@ func (p *publisher) resolver() (*noid.Resolver, error) {
 
 // addresses are those to publish, and those that are not.
 func (p *publisher) addresses() (publish.Addresses, error) {
-	unfit := func(a netip.Addr) string { return p.names.Unfit(p.want.Name, a) }
+	unfit := func(a netip.Addr) string {
+		if slices.Contains(p.leave, a) {
+			return "it is drained"
+		}
+		return p.names.Unfit(p.want.Name, a)
+	}
 	if len(p.given) > 0 {
 		return publish.Choose(p.given, nil, nil, unfit), nil
 	}
@@ -187,7 +240,8 @@ func (p *publisher) once(ctx context.Context) error {
 	want := &p.want
 	var left []publish.Left
 	if p.withdraw {
-		want = publish.Withdrawal(p.want.Name)
+		want = publish.Withdrawal(p.want.Name, p.want.Host)
+		want.Drop = p.want.Drop
 	} else {
 		all, err := p.addresses()
 		if err != nil {
@@ -207,12 +261,15 @@ func (p *publisher) once(ctx context.Context) error {
 		return err
 	}
 	out := p.cmd.OutOrStdout()
-	fmt.Fprintf(out, "zone %s at %v, %s\n\n", server.Zone, server.Addr, signed(p.key))
+	fmt.Fprintf(out, "zone %s at %v, %s, this host is %s\n\n", server.Zone, server.Addr, signed(p.key), want.Host)
 	if err := plan.WriteDiff(out); err != nil {
 		return err
 	}
 	for _, l := range left {
 		fmt.Fprintf(out, "! %v is not published: %s\n", l.Addr, l.Why)
+	}
+	for _, note := range plan.Notes {
+		fmt.Fprintf(out, "! %s\n", note)
 	}
 	switch {
 	case plan.Empty():
@@ -226,11 +283,26 @@ func (p *publisher) once(ctx context.Context) error {
 		fmt.Fprintln(out, "\nNothing was sent: --apply sends it.")
 		return nil
 	}
-	if _, err := server.Publish(ctx, want); err != nil {
+	if plan, err = server.Publish(ctx, want); err != nil {
 		return err
 	}
 	fmt.Fprintln(out, "\nDone.")
+	writeDrain(out, plan.Drain())
 	return nil
+}
+
+// writeDrain says what the host has to keep until peers have forgotten it.
+func writeDrain(out io.Writer, d publish.Drain) {
+	var keep []string
+	for _, a := range d.Addrs {
+		keep = append(keep, a.String())
+	}
+	if d.Service {
+		keep = append(keep, "the daemon")
+	}
+	if len(keep) > 0 {
+		fmt.Fprintf(out, "Peers may know what was withdrawn for %v more: if this host still has it, keep so long: %s.\n", d.For, strings.Join(keep, ", "))
+	}
 }
 
 func noAddress(left []publish.Left) error {

@@ -10,9 +10,10 @@ import (
 )
 
 // passing returns the addresses that this host has for a short time only:
-// temporary ones, which exist to be forgotten, and deprecated ones.
+// temporary ones, which exist to be forgotten, and deprecated ones, which is
+// how an operator says of an address of either family that it will go.
 func passing() (out []netip.Addr, err error) {
-	all, err := netlink.AddrList(nil, netlink.FAMILY_V6)
+	all, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
 	if err != nil {
 		return nil, fmt.Errorf("read the addresses of this host: %w: let this process use AF_NETLINK sockets", err)
 	}

@@ -9,12 +9,18 @@
 //
 // # Whose records these are
 //
-// A name may have addresses that somebody else put there. What was published
-// from here is written down beside the capability record, in a TXT record
-// that begins with "published-by=mh", and that and the addresses the host has
-// now are all that a plan removes or replaces. The memory is in the zone and
-// not in a file, so that it is changed by the same update as what it is about,
-// and is neither lost nor restored without it. Every update has the records
-// as they were read for its prerequisites: if they have changed since, nothing
-// happens, and all is read again.
+// A name may have addresses that other hosts or people put there. What a host
+// has published is written down beside the capability record, in a TXT record
+// of its own that begins with "published-by=mh:" and the host's [HostID], and
+// that and the addresses the host has now are all that its plans remove or
+// replace. What two hosts have published stays as long as one of them wants it.
+// The memory is in the zone and not in a file, so that it is changed by the same
+// update as what it is about, and is neither lost nor restored without it.
+//
+// Every update has the records as they were read for its prerequisites (RFC
+// 2136 section 2.4.2): if they have changed since, nothing happens, and all is
+// read again. So hosts that publish at once do not lose what the others did.
+//
+// A capability record that was entered by hand stays, and no other is
+// published beside it.
 package publish

@@ -2,7 +2,6 @@ package publish
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -39,6 +38,7 @@ type Plan struct {
 	Zone    string
 	Name    noid.Name
 	Changes []Change
+	Notes   []string // what the operator should know beside
 
 	prerequisites []dns.RR
 }
@@ -57,70 +57,61 @@ func (p *Plan) Empty() bool {
 // NewPlan finds out what to change in a zone. It refuses what would not work:
 // records beside an alias.
 func NewPlan(zone string, have *Present, want *Want) (*Plan, error) {
-	p := &Plan{Zone: zone, Name: want.Name}
-	mine, service := have.published()
-	service = service || want.Cap != nil
-	name, owner := string(want.Name), want.capabilityOwner()
-	address := func(rr dns.RR) string {
-		switch {
-		case slices.Contains(mine, addrOf(rr)):
-			return want.or("no longer an address of this host")
-		case want.Replace:
-			return "not published from here, replaced"
-		}
-		return ""
+	if want.Host == "" {
+		panic("BUG: records of no host")
 	}
-	p.set(rrset{name, dns.TypeA}, have.A, want.addresses(dns.TypeA), want.TTL, address)
-	p.set(rrset{name, dns.TypeAAAA}, have.AAAA, want.addresses(dns.TypeAAAA), want.TTL, address)
+	l, err := newLedger(have, want)
+	if err != nil {
+		return nil, err
+	}
+	p := &Plan{Zone: zone, Name: want.Name, Notes: l.notes()}
+	name, owner := string(want.Name), want.capabilityOwner()
 	alias := slices.IndexFunc(have.SVCB, func(rr dns.RR) bool { return rr.(*dns.SVCB).Priority == 0 })
 	if alias >= 0 && want.Cap != nil && !want.Replace {
 		// RFC 9460 section 2.4.1: beside an AliasMode record others are ignored.
 		return nil, fmt.Errorf("%s is an alias of %s, beside which no record counts: publish that name, or use --replace", owner, have.SVCB[alias].(*dns.SVCB).Target)
 	}
-	p.set(rrset{owner, dns.TypeSVCB}, have.SVCB, want.service(), want.TTL, func(rr dns.RR) string {
-		target := rr.(*dns.SVCB).Target
-		switch mine := target == "." || strings.EqualFold(target, name); {
-		case mine && want.Cap == nil && service:
-			return want.or("no longer wanted")
-		case mine && service:
-			return "says something else of this host"
-		case want.Replace:
-			return "of another host, replaced"
-		}
-		return ""
-	})
-	p.set(rrset{owner, dns.TypeTXT}, have.TXT, want.texts(), want.TTL, func(rr dns.RR) string {
-		if _, _, ok := marker(rr); ok || isCapability(rr) && service {
-			return want.or("out of date")
-		}
-		return ""
-	})
+	a, aaaa := want.addresses(dns.TypeA), want.addresses(dns.TypeAAAA)
+	service, text := p.yield(l, have.SVCB, want.service()), p.yield(l, have.TXT, want.text())
+	marks := want.marker(service, text, a, aaaa)
+	p.set(l, rrset{name, dns.TypeA}, have.A, a, "no longer an address of this host")
+	p.set(l, rrset{name, dns.TypeAAAA}, have.AAAA, aaaa, "no longer an address of this host")
+	p.set(l, rrset{owner, dns.TypeSVCB}, have.SVCB, service, "no longer what this host speaks")
+	p.set(l, rrset{owner, dns.TypeTXT}, have.TXT, append(text, marks...), "out of date")
 	p.sort()
 	return p, nil
 }
 
-// published is what was published from here: addresses, and whether there was
-// a capability.
-func (h *Present) published() (addrs []netip.Addr, service bool) {
-	for _, rr := range h.TXT {
-		a, s, _ := marker(rr)
-		addrs, service = append(addrs, a...), service || s
+// yield takes back the capability record that is wanted where somebody has
+// entered one: what a person has written is not made undone by a program.
+func (p *Plan) yield(l *ledger, have, own []dns.RR) []dns.RR {
+	if len(own) == 0 {
+		return nil
 	}
-	return addrs, service
+	found := l.byHand(have, own[0])
+	switch {
+	case found == nil:
+		return own
+	case !sameMeaning(found, own[0]):
+		p.Notes = append(p.Notes, fmt.Sprintf("%s was not published from here and stays, though it is not what this host speaks (%s): remove it, or have it replaced with --force", line(found), data(own[0])))
+	}
+	return nil
 }
 
-// set plans for one set of records. remove says why a record that is not
-// wanted goes, "" when it is somebody else's and stays.
-func (p *Plan) set(s rrset, have, want []dns.RR, ttl uint32, remove func(dns.RR) string) {
+// set plans for one set of records; why is said of what goes because this host
+// published it and wants it no more.
+func (p *Plan) set(l *ledger, s rrset, have, want []dns.RR, why string) {
+	leaves := func(rr dns.RR) string { return l.leaves(rr, why) }
+	ttl := l.want.TTL
 	for _, rr := range have {
-		if !contains(want, rr) && remove(rr) == "" {
+		if _, shared := holder(l.others, itemOf(rr, p.Name)); shared || !contains(want, rr) && leaves(rr) == "" {
 			// RFC 2181 section 5.2: all records of a set have one TTL, and
 			// whose record was there first has said which.
 			ttl = rr.Header().Ttl
 		}
 	}
 	for _, rr := range have {
-		switch why := remove(rr); {
+		switch why := leaves(rr); {
 		case contains(want, rr) && rr.Header().Ttl == ttl:
 			p.Changes = append(p.Changes, Change{Fate: Keep, RR: rr})
 		case contains(want, rr):
@@ -128,7 +119,7 @@ func (p *Plan) set(s rrset, have, want []dns.RR, ttl uint32, remove func(dns.RR)
 		case why != "":
 			p.Changes = append(p.Changes, Change{Remove, rr, why})
 		default:
-			p.Changes = append(p.Changes, Change{Keep, rr, "not published from here"})
+			p.Changes = append(p.Changes, Change{Keep, rr, l.stays(rr)})
 		}
 	}
 	for _, rr := range want {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"strings"
 	"time"
@@ -116,9 +117,17 @@ func (p *Primary) Read(ctx context.Context, n noid.Name) (*Present, error) {
 				*q.to = append(*q.to, rr)
 			}
 		}
+		if len(*q.to) > maxRecords {
+			return nil, fmt.Errorf("%s has %d %s records, and no more than %d can be kept current: remove those that nobody needs", q.owner, len(*q.to), dns.TypeToString[q.qtype], maxRecords)
+		}
 	}
 	return have, nil
 }
+
+// maxRecords is how many records a set may have: peers look at no more of one,
+// and all of them go into each update as its conditions. Somebody who may
+// update the name as well could fill it until no update fits into a message.
+const maxRecords = 64
 
 // query asks the server one question. What it answers need not be signed: an
 // update has it for its condition, and the answer to that is.
@@ -179,7 +188,10 @@ func (p *Primary) Send(ctx context.Context, plan *Plan) error {
 // an empty one sent nothing. When somebody else changes the name at the same
 // time all is read again, a few times.
 func (p *Primary) Publish(ctx context.Context, want *Want) (plan *Plan, err error) {
-	for range attempts {
+	for i := range attempts {
+		if i > 0 {
+			pauseAtRandom(ctx, firstPause<<i)
+		}
 		if plan, err = p.Plan(ctx, want); err != nil || plan.Empty() {
 			return plan, err
 		}
@@ -190,10 +202,26 @@ func (p *Primary) Publish(ctx context.Context, want *Want) (plan *Plan, err erro
 	return plan, err
 }
 
-// attempts is how often a plan is made anew because the zone has changed
-// meanwhile. Two who write in turn are through by then; who changes the name
-// without end must not keep this host at it.
-const attempts = 3
+const (
+	// attempts is how often a plan is made because the zone has changed
+	// meanwhile. Of the hosts that write at once one is through each time; who
+	// changes the name without end must not keep this host at it.
+	attempts = 6
+
+	// firstPause is the beginning of the pauses between attempts, which are
+	// random and grow: hosts that have met once must not meet again.
+	firstPause = 10 * time.Millisecond
+)
+
+// pauseAtRandom waits for less than a time, or until ctx ends.
+func pauseAtRandom(ctx context.Context, less time.Duration) {
+	timer := time.NewTimer(rand.N(less))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
 
 // Plan reads what is at a name and finds out what to change.
 func (p *Primary) Plan(ctx context.Context, want *Want) (*Plan, error) {

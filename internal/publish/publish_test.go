@@ -20,6 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
 	host    = "gw.example.net."
+	self    = "here" // the id of the host that publishes
 	service = "_mhsctp.gw.example.net."
 	secret  = "c2VjcmV0IG9mIHRoZSB0ZXN0cywgMzIgb2N0ZXRzIQ=="
 	soa     = "example.net. 300 IN SOA ns.example.net. hostmaster.example.net. 1 3600 600 86400 60\n"
@@ -57,7 +58,7 @@ func testKey(t *testing.T) *Key {
 
 // wanted is a host with addresses that speaks mh.
 func wanted(addrs ...string) *Want {
-	w := &Want{Name: host, TTL: 300, Cap: &noid.Capability{Target: host, UDPPort: 9899, SCTPPort: 5000, Flags: noid.FlagEmul}}
+	w := &Want{Name: host, Host: self, TTL: 300, Cap: &noid.Capability{Target: host, UDPPort: 9899, SCTPPort: 5000, Flags: noid.FlagEmul}}
 	for _, a := range addrs {
 		w.Addrs = append(w.Addrs, netip.MustParseAddr(a))
 	}
@@ -101,14 +102,14 @@ func TestPublish(t *testing.T) {
 	w.has(host, "A", "300 9.0.0.11")
 	w.has(host, "AAAA", "300 2a00:a::11")
 	w.has(service, "SVCB", svcb)
-	w.has(service, "TXT", `300 "published-by=mh" "svcb" "9.0.0.11" "2a00:a::11"`)
+	w.has(service, "TXT", `300 "published-by=mh:here" "svcb=9899" "9.0.0.11" "2a00:a::11"`)
 
 	if plan := w.publish(wanted("2a00:a::11", "9.0.0.11"), 0); !plan.Empty() {
 		t.Errorf("the second run would change %v", plan.Changes)
 	}
 	w.publish(wanted("9.0.0.12", "2a00:a::11"), 1)
 	w.has(host, "A", "300 9.0.0.12")
-	w.has(service, "TXT", `300 "published-by=mh" "svcb" "9.0.0.12" "2a00:a::11"`)
+	w.has(service, "TXT", `300 "published-by=mh:here" "svcb=9899" "9.0.0.12" "2a00:a::11"`)
 
 	moving := wanted("9.0.0.12", "2a00:a::11")
 	moving.TTL = MovingTTL
@@ -116,13 +117,13 @@ func TestPublish(t *testing.T) {
 	w.has(host, "A", "30 9.0.0.12")
 	w.publish(moving, 0)
 
-	w.publish(Withdrawal(host), 1)
+	w.publish(Withdrawal(host, self), 1)
 	for _, q := range []string{"A", "AAAA"} {
 		w.has(host, q)
 	}
 	w.has(service, "SVCB")
 	w.has(service, "TXT")
-	w.publish(Withdrawal(host), 0)
+	w.publish(Withdrawal(host, self), 0)
 }
 
 const foreign = `
@@ -138,12 +139,12 @@ func TestOthersStay(t *testing.T) {
 	w.publish(wanted("9.0.0.11"), 1)
 	w.has(host, "A", "60 9.0.0.11", "60 9.0.0.98", "60 9.0.0.99")
 	w.has(service, "SVCB", "60 "+strings.TrimPrefix(svcb, "300 "), `60 2 other.example.net. port="9899" key65280="\001\001"`)
-	w.has(service, "TXT", `60 "published-by=mh" "svcb" "9.0.0.11"`, `60 "somebody else's"`)
+	w.has(service, "TXT", `60 "published-by=mh:here" "svcb=9899" "9.0.0.11"`, `60 "somebody else's"`)
 	w.publish(wanted("9.0.0.11"), 0)
 
 	w.publish(wanted("9.0.0.12"), 1)
 	w.has(host, "A", "60 9.0.0.12", "60 9.0.0.98", "60 9.0.0.99")
-	w.publish(Withdrawal(host), 1)
+	w.publish(Withdrawal(host, self), 1)
 	w.has(host, "A", "60 9.0.0.98", "60 9.0.0.99")
 	w.has(service, "TXT", `60 "somebody else's"`)
 }
@@ -152,9 +153,9 @@ func TestOthersStay(t *testing.T) {
 // before.
 func TestAddressEnteredByHand(t *testing.T) {
 	w := newWorld(t, foreign)
-	w.publish(Withdrawal(host), 0)
+	w.publish(Withdrawal(host, self), 0)
 	w.publish(wanted("9.0.0.99"), 1)
-	w.has(service, "TXT", `60 "published-by=mh" "svcb" "9.0.0.99"`, `60 "somebody else's"`)
+	w.has(service, "TXT", `60 "published-by=mh:here" "svcb=9899" "9.0.0.99"`, `60 "somebody else's"`)
 	w.publish(wanted("9.0.0.11"), 1)
 	w.has(host, "A", "60 9.0.0.11", "60 9.0.0.98")
 }
@@ -167,10 +168,11 @@ func TestAddressesOnly(t *testing.T) {
 	only.Cap = nil
 	w.publish(only, 1)
 	w.has(service, "SVCB", `300 1 gw.example.net. port="9900" key65280="\001\001"`)
-	w.has(service, "TXT", `300 "published-by=mh" "9.0.0.11"`)
-	w.publish(Withdrawal(host), 1)
+	w.has(service, "TXT", `300 "published-by=mh:here" "9.0.0.11"`)
+	w.publish(Withdrawal(host, self), 1)
 	w.has(service, "SVCB", `300 1 gw.example.net. port="9900" key65280="\001\001"`)
 
+	w = newWorld(t, "")
 	w.publish(wanted("9.0.0.11"), 1)
 	w.has(service, "SVCB", svcb)
 	w.publish(only, 1)
@@ -185,21 +187,24 @@ func TestReplace(t *testing.T) {
 	w.publish(want, 1)
 	w.has(host, "A", "300 9.0.0.11")
 	w.has(service, "SVCB", svcb)
-	w.has(service, "TXT", `60 "published-by=mh" "svcb" "9.0.0.11"`, `60 "somebody else's"`) // not about this service
+	w.has(service, "TXT", `60 "published-by=mh:here" "svcb=9899" "9.0.0.11"`, `60 "somebody else's"`) // not about this service
 	w.publish(want, 0)
 }
 
-// A capability record that says something else of this host is replaced.
+// What this host speaks now takes the place of what it has published before.
 func TestOtherPort(t *testing.T) {
-	w := newWorld(t, `_mhsctp.gw.example.net. 300 IN SVCB 1 gw.example.net. port=9900 key65280="\001\001"`)
+	w := newWorld(t, "")
 	want := wanted("9.0.0.11")
-	want.TXT = true
+	want.Cap.UDPPort, want.TXT = 9900, true
+	w.publish(want, 1)
+	w.has(service, "TXT", `300 "published-by=mh:here" "svcb=9900" "txt=9900" "9.0.0.11"`, `300 "v=mh1 udp=9900 sctp=5000 f=1"`)
+	want.Cap.UDPPort = 9899
 	w.publish(want, 1)
 	w.has(service, "SVCB", svcb)
-	w.has(service, "TXT", `300 "published-by=mh" "svcb" "9.0.0.11"`, `300 "v=mh1 udp=9899 sctp=5000 f=1"`)
+	w.has(service, "TXT", `300 "published-by=mh:here" "svcb=9899" "txt=9899" "9.0.0.11"`, `300 "v=mh1 udp=9899 sctp=5000 f=1"`)
 	want.TXT = false
 	w.publish(want, 1)
-	w.has(service, "TXT", `300 "published-by=mh" "svcb" "9.0.0.11"`)
+	w.has(service, "TXT", `300 "published-by=mh:here" "svcb=9899" "9.0.0.11"`)
 }
 
 // Nothing can be beside an alias, and the error says of what.

@@ -63,9 +63,7 @@ func (w *Want) WriteZone(out io.Writer) error {
 	var b strings.Builder
 	all := append(w.addresses(dns.TypeA), w.addresses(dns.TypeAAAA)...)
 	all = append(all, w.service()...)
-	if w.Cap != nil && w.TXT {
-		all = append(all, w.texts()[0])
-	}
+	all = append(all, w.text()...)
 	for _, rr := range all {
 		fmt.Fprintln(&b, line(rr))
 	}

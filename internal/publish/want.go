@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/miekg/dns"
 
@@ -27,40 +26,37 @@ const (
 // Want is what should be at a name.
 type Want struct {
 	Name  noid.Name
+	Host  HostID // who publishes
 	Addrs []netip.Addr
 	Cap   *noid.Capability // nil: no capability record
 	TXT   bool             // the capability as text too, where SVCB is unknown
 	TTL   uint32
 
-	// Replace removes what others have published at the name.
-	Replace bool
+	Drop    []HostID // hosts that are gone for good: what they published goes
+	Force   bool     // a capability record of this host that was entered by hand goes
+	Replace bool     // all that others have published at the name goes
 }
 
-// Withdrawal is what is wanted of a name from which everything goes that was
-// published from here.
-func Withdrawal(n noid.Name) *Want { return &Want{Name: n} }
+// Withdrawal is what is wanted of a name from which everything goes that a host
+// has published.
+func Withdrawal(n noid.Name, host HostID) *Want { return &Want{Name: n, Host: host} }
+
+func (w *Want) withdraws() bool { return len(w.Addrs) == 0 && w.Cap == nil }
 
 // or is why something of ours goes.
 func (w *Want) or(why string) string {
-	if len(w.Addrs) == 0 && w.Cap == nil {
+	if w.withdraws() {
 		return "withdrawn"
 	}
 	return why
 }
-
-// The record of what was published from here begins with markerText; then come
-// markerService, if that was published, and the addresses.
-const (
-	markerText    = "published-by=mh"
-	markerService = "svcb"
-)
 
 // capabilityOwner is where the capability record of the name is.
 func (w *Want) capabilityOwner() string { return "_mhsctp." + string(w.Name) }
 
 // addresses are the wanted records of one family.
 func (w *Want) addresses(qtype uint16) (out []dns.RR) {
-	for _, a := range w.Addrs {
+	for _, a := range sorted(w.Addrs) {
 		hdr := dns.RR_Header{Name: string(w.Name), Rrtype: qtype, Class: dns.ClassINET, Ttl: w.TTL}
 		switch {
 		case a.Is4() && qtype == dns.TypeA:
@@ -80,50 +76,33 @@ func (w *Want) service() (out []dns.RR) {
 	return []dns.RR{w.Cap.SVCB(w.Name, w.TTL)}
 }
 
-// texts are the capability as text, and what was published from here.
-func (w *Want) texts() (out []dns.RR) {
-	hdr := dns.RR_Header{Name: w.capabilityOwner(), Rrtype: dns.TypeTXT, Class: dns.ClassINET, Ttl: w.TTL}
-	if w.Cap != nil && w.TXT {
-		out = append(out, &dns.TXT{Hdr: hdr, Txt: []string{capabilityText(w.Cap)}})
+// text is the wanted capability record in its other form.
+func (w *Want) text() (out []dns.RR) {
+	if w.Cap == nil || !w.TXT {
+		return nil
 	}
-	if len(w.Addrs) > 0 {
-		marker := &dns.TXT{Hdr: hdr, Txt: []string{markerText}}
-		if w.Cap != nil {
-			marker.Txt = append(marker.Txt, markerService)
-		}
-		for _, a := range slices.SortedFunc(slices.Values(w.Addrs), netip.Addr.Compare) {
-			marker.Txt = append(marker.Txt, a.String())
-		}
-		out = append(out, marker)
+	return []dns.RR{&dns.TXT{Hdr: w.textHeader(), Txt: []string{capabilityText(w.Cap)}}}
+}
+
+func (w *Want) textHeader() dns.RR_Header {
+	return dns.RR_Header{Name: w.capabilityOwner(), Rrtype: dns.TypeTXT, Class: dns.ClassINET, Ttl: w.TTL}
+}
+
+// marker is the record of these records, if there are any.
+func (w *Want) marker(records ...[]dns.RR) (out []dns.RR) {
+	m := marker{host: w.Host}
+	for _, rr := range slices.Concat(records...) {
+		m.items = append(m.items, itemOf(rr, w.Name))
 	}
-	return out
+	if len(m.items) == 0 {
+		return nil
+	}
+	return []dns.RR{m.record(w.textHeader())}
 }
 
 // capabilityText is a capability in the form for servers that know no SVCB.
 func capabilityText(c *noid.Capability) string {
 	return fmt.Sprintf("v=mh1 udp=%d sctp=%d f=%d", c.UDPPort, c.SCTPPort, c.Flags)
-}
-
-// marker returns what a record says was published from here. ok is false when
-// it is no such record.
-func marker(rr dns.RR) (addrs []netip.Addr, service, ok bool) {
-	txt, isText := rr.(*dns.TXT)
-	if !isText || len(txt.Txt) == 0 || txt.Txt[0] != markerText {
-		return nil, false, false
-	}
-	for _, s := range txt.Txt[1:] {
-		if a, err := netip.ParseAddr(s); err == nil {
-			addrs = append(addrs, a)
-		}
-		service = service || s == markerService
-	}
-	return addrs, service, true
-}
-
-// isCapability reports whether a TXT record is a capability.
-func isCapability(rr dns.RR) bool {
-	txt, ok := rr.(*dns.TXT)
-	return ok && strings.HasPrefix(strings.Join(txt.Txt, ""), "v=mh1 ")
 }
 
 // addrOf returns the address of an A or AAAA record.

@@ -71,6 +71,7 @@ type history struct {
 	ready    time.Time                // nothing is sent before
 	checked  time.Time                // when the records were last compared
 	done     []netip.Addr             // what was published then
+	notes    []string                 // what was said of other hosts last
 	ttl      uint32
 }
 
@@ -111,8 +112,11 @@ func (w *Watcher) turn(ctx context.Context, h *history, now time.Time) time.Dura
 		want.Addrs, want.TTL = addrs, ttl
 		plan, err := w.Publish(ctx, &want)
 		w.report(plan, err)
+		if err == nil {
+			h.remark(w, plan)
+		}
 		if err == nil && !changed && !plan.Empty() {
-			w.Log.Warn("the records were changed by somebody else and are set right: two hosts must not publish one name", "name", w.Want.Name.String())
+			w.Log.Warn("somebody else has changed the records of this host, and they are set right: if another host has the same id, as one from the same disk image has, start it with --host-id", "name", w.Want.Name.String(), "host", w.Want.Host)
 		}
 		h.note(addrs, ttl, err, now)
 	}
@@ -121,6 +125,16 @@ func (w *Watcher) turn(ctx context.Context, h *history, now time.Time) time.Dura
 		wait = min(wait, pause)
 	}
 	return wait
+}
+
+// remark logs what is to be said of other hosts at the name, when it is new.
+func (h *history) remark(w *Watcher, plan *Plan) {
+	for _, note := range plan.Notes {
+		if !slices.Contains(h.notes, note) {
+			w.Log.Warn(note, "name", w.Want.Name.String())
+		}
+	}
+	h.notes = plan.Notes
 }
 
 func (w *Watcher) report(plan *Plan, err error) {
@@ -145,7 +159,7 @@ func (w *Watcher) end(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewell)
 	defer cancel()
-	plan, err := w.Publish(ctx, Withdrawal(w.Want.Name))
+	plan, err := w.Publish(ctx, Withdrawal(w.Want.Name, w.Want.Host))
 	w.report(plan, err)
 	return err
 }

@@ -36,7 +36,7 @@ func watch(t *testing.T, withdraw bool, play func(*moves)) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &moves{T: t, changed: make(chan struct{}, 1), start: time.Now(), plan: &Plan{}}
 		m.watcher = Watcher{
-			Want: Want{Name: host, Cap: Capability(host, 9899)}, Current: m.current, Publish: m.publish,
+			Want: Want{Name: host, Host: self, Cap: Capability(host, 9899)}, Current: m.current, Publish: m.publish,
 			Changed: m.changed, Withdraw: withdraw, Log: slog.New(slog.NewTextHandler(&m.log, nil)),
 		}
 		m.addrs = []netip.Addr{netip.MustParseAddr("9.0.0.1")}
@@ -197,9 +197,30 @@ func TestWatchRival(t *testing.T) {
 		m.mu.Unlock()
 		m.pass(recheck)
 		m.want("looked at", "[9.0.0.1] ttl 300 at 1h0m0s")
-		if !strings.Contains(m.log.String(), "two hosts must not publish one name") {
+		if !strings.Contains(m.log.String(), "start it with --host-id") {
 			m.Errorf("log:\n%s", m.log.String())
 		}
+	})
+}
+
+// What is to be said of other hosts is said once, and again when it has been
+// otherwise meanwhile.
+func TestWatchNotes(t *testing.T) {
+	watch(t, false, func(m *moves) {
+		says := func(notes ...string) {
+			m.mu.Lock()
+			m.plan = &Plan{Notes: notes}
+			m.mu.Unlock()
+			m.pass(recheck)
+		}
+		says("host b")
+		says("host b")
+		says()
+		says("host b")
+		if n := strings.Count(m.log.String(), "level=WARN msg=\"host b\""); n != 2 {
+			m.Errorf("it is said %d times, want 2:\n%s", n, m.log.String())
+		}
+		m.sent = nil
 	})
 }
 
@@ -246,7 +267,7 @@ func TestCapability(t *testing.T) {
 	if got := line(w.service()[0]); got != `_mhsctp.gw.example.net. 0 IN SVCB 1 gw.example.net. mandatory="key65280" port="9900" key65280="\001\001" key65281="\019\136"` {
 		t.Error(got)
 	}
-	if got := line(w.texts()[0]); got != `_mhsctp.gw.example.net. 0 IN TXT "v=mh1 udp=9900 sctp=5000 f=1"` {
+	if got := line(w.text()[0]); got != `_mhsctp.gw.example.net. 0 IN TXT "v=mh1 udp=9900 sctp=5000 f=1"` {
 		t.Error(got)
 	}
 }
