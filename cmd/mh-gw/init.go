@@ -52,7 +52,7 @@ func initCommand() *cobra.Command {
 			if g.Name == "" {
 				return &daemon.UsageError{Err: errors.New("--name: want the name by which peers know this gateway, such as gw.example.net")}
 			}
-			return initialise(cmd.OutOrStdout(), cmp.Or(file, defaultFile), g)
+			return initialise(cmd.OutOrStdout(), cmd.ErrOrStderr(), cmp.Or(file, defaultFile), g)
 		},
 	}
 	config.AddFlags(cmd.Flags(), settings(config.DefaultGateway()))
@@ -60,8 +60,9 @@ func initCommand() *cobra.Command {
 }
 
 // initialise writes the configuration, unless there is one, and says what to
-// do next.
-func initialise(out io.Writer, file string, g *config.Gateway) error {
+// do next. What goes to out are lines of a zone file, to be taken as they are;
+// what people are told beside goes to remarks.
+func initialise(out, remarks io.Writer, file string, g *config.Gateway) error {
 	names, err := resolver(g)
 	if err != nil {
 		return err
@@ -83,13 +84,15 @@ func initialise(out io.Writer, file string, g *config.Gateway) error {
 	if err := create(file, text.String()); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%s is written.\n\n", file)
-	if err := printRecords(out, n, g.Transport.UDPPort, addrs); err != nil {
+	want := &publish.Want{Name: n, Addrs: addrs.Addrs, Cap: publish.Capability(n, g.Transport.UDPPort), TTL: publish.SettledTTL}
+	if err := printRecords(out, want); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, `
+	fmt.Fprintf(remarks, "\n%s is written; the lines above are for the zone of %s.\n", file, g.Name)
+	printAddresses(remarks, addrs)
+	fmt.Fprintf(remarks, `
 Next:
-  1. publish these records: mh dns publish %[1]s -c %[2]s --key KEYFILE --apply, or by hand
+  1. publish the records: mh dns publish %[1]s -c %[2]s --key KEYFILE --apply, or by hand
   2. let UDP port %[3]d in at the firewall
   3. name what peers may reach in %[2]s: services, egress
   4. look for what is in the way of a second path: mh doctor -c %[2]s
@@ -123,30 +126,40 @@ func create(file, text string) error {
 	return nil
 }
 
-// printRecords prints what the DNS has to have of the gateway.
-func printRecords(out io.Writer, n noid.Name, port uint16, addrs publish.Addresses) error {
-	want := publish.Want{Name: n, Addrs: addrs.Addrs, Cap: publish.Capability(n, port), TTL: publish.SettledTTL}
-	fmt.Fprintf(out, "Records of %v:\n", n)
+// printRecords prints what the DNS has to have of the gateway: its own records,
+// and as comments those of other names and zones.
+func printRecords(out io.Writer, want *publish.Want) error {
 	if err := want.WriteZone(out); err != nil {
 		return err
 	}
-	for _, a := range addrs.Left {
-		fmt.Fprintf(out, "! %v is left out: %s\n", a.Addr, a.Why)
+	fmt.Fprintln(out, "\n; For each name whose servers are behind the gateway, here www:")
+	fmt.Fprintf(out, "; %s\n", strings.Replace(zoneLine(want.Cap, want.Name), "_mhsctp."+string(want.Name), "_mhsctp.www", 1))
+	if len(want.Addrs) > 0 {
+		fmt.Fprintln(out, "\n; Reverse records, which the providers enter:")
 	}
-	if len(addrs.Addrs) < 2 {
-		fmt.Fprintf(out, "! %d to publish, and a second path takes one address of each uplink. Behind a translator those are its outer ones: enter them, or use mh dns publish --address.\n", len(addrs.Addrs))
-	}
-	if len(addrs.Addrs) > 0 {
-		fmt.Fprintln(out, "\nReverse records, which the providers enter, for those who ask for an address:")
-	}
-	for _, a := range addrs.Addrs {
-		if arpa, err := dns.ReverseAddr(a.String()); err == nil {
-			fmt.Fprintf(out, "%s %d IN PTR %s\n", arpa, want.TTL, n)
+	for _, a := range want.Addrs {
+		arpa, err := dns.ReverseAddr(a.String())
+		if err != nil {
+			return fmt.Errorf("reverse record of %v: %w", a, err)
 		}
+		fmt.Fprintf(out, "; %s %d IN PTR %s\n", arpa, want.TTL, string(want.Name)) // with the dot at the end, or it would be a name below the reverse zone
 	}
-	fmt.Fprintln(out, "\nFor each name NAME whose servers are behind the gateway:")
-	fmt.Fprintln(out, strings.Replace(zoneLine(want.Cap, n), "_mhsctp."+string(n), "_mhsctp.NAME.", 1))
 	return nil
+}
+
+// printAddresses says which addresses are not among the records, and what is
+// missing for a second path.
+func printAddresses(out io.Writer, addrs publish.Addresses) {
+	for _, a := range addrs.Left {
+		fmt.Fprintf(out, "%v is left out: %s\n", a.Addr, a.Why)
+	}
+	const advice = "a second path takes one address of each uplink. Behind a translator those are its outer ones: enter them by hand, or use mh dns publish --address."
+	switch len(addrs.Addrs) {
+	case 0:
+		fmt.Fprintln(out, "No address is among them, and "+advice)
+	case 1:
+		fmt.Fprintln(out, "One address only is among them, and "+advice)
+	}
 }
 
 func zoneLine(c *noid.Capability, n noid.Name) string {
