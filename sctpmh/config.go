@@ -165,9 +165,9 @@ const (
 	// with associations that nobody wants.
 	backlogLimit = 128
 
-	// localLimit bounds the local addresses of an endpoint. Each costs a socket
-	// with its buffers and two goroutines, and whoever is on the link can have the
-	// host make addresses without end (RFC 6104).
+	// localLimit bounds the local addresses that AddLocal brings an endpoint to.
+	// Each costs a socket with its buffers and two goroutines, and whoever is on
+	// the link can have the host make addresses without end (RFC 6104).
 	localLimit = 32
 
 	// sourceLimit bounds the associations that one source has made at a time.

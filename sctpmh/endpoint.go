@@ -57,9 +57,6 @@ func Listen(local []netip.AddrPort, cfg *Config) (*Endpoint, error) {
 		}
 		local[i] = netip.AddrPortFrom(l.Addr().Unmap(), l.Port())
 	}
-	if len(local) > localLimit {
-		return nil, fmt.Errorf("listen: %d local addresses: name those that lead out, %d at most", len(local), localLimit)
-	}
 	e := &Endpoint{
 		cfg:     cfg.withDefaults(),
 		backlog: make(chan *Assoc, backlogLimit),

@@ -8,11 +8,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/netip"
 	"os"
 	"os/signal"
-	"slices"
 	"syscall"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -80,6 +78,7 @@ type Host struct {
 	Names    *mhdial.Resolver
 	cfg      *config.Common
 	self     selfCheck
+	locals   locals
 }
 
 // NewLogger returns a logger as configured; without a format, text for a
@@ -112,7 +111,7 @@ func Start(c *config.Common, stderr io.Writer, list bool) (*Host, error) {
 	if err != nil {
 		return nil, &UsageError{err}
 	}
-	local, err := localAddrs(c)
+	local, absent, err := localAddrs(c)
 	if err != nil {
 		return nil, err
 	}
@@ -132,6 +131,7 @@ func Start(c *config.Common, stderr io.Writer, list bool) (*Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("transport: %w", err)
 	}
+	h.locals.follow(h, absent)
 	h.Names = &mhdial.Resolver{Noid: names, Local: func() (out []netip.Addr) {
 		for _, l := range h.Endpoint.Addrs() {
 			out = append(out, l.Addr())
@@ -151,50 +151,9 @@ var backends = map[config.Backend]sctpmh.Backend{
 // Close closes what Start opened.
 func (h *Host) Close() {
 	h.self.stop()
+	h.locals.stop()
 	h.Endpoint.Close()
 	h.Names.Noid.Close()
-}
-
-// localAddrs returns the configured addresses, or every global address of
-// every link that is up.
-func localAddrs(c *config.Common) (out []netip.AddrPort, err error) {
-	for _, a := range c.Transport.Local {
-		out = append(out, netip.AddrPortFrom(a.Addr, c.Transport.UDPPort))
-	}
-	if len(out) > 0 {
-		return out, nil
-	}
-	addrs, err := GlobalAddrs()
-	for _, a := range addrs {
-		out = append(out, netip.AddrPortFrom(a, c.Transport.UDPPort))
-	}
-	if err == nil && len(out) == 0 {
-		err = errors.New("transport.local: no link is up with a global address: name the local addresses or bring a link up")
-	}
-	return out, err
-}
-
-// GlobalAddrs returns every global unicast address of every link that is up.
-func GlobalAddrs() (out []netip.Addr, err error) {
-	links, err := net.Interfaces()
-	if err != nil {
-		return nil, fmt.Errorf("list network interfaces: %w", err)
-	}
-	for _, l := range links {
-		if l.Flags&net.FlagUp == 0 || l.Flags&net.FlagLoopback != 0 {
-			continue
-		}
-		addrs, err := l.Addrs()
-		if err != nil {
-			return nil, fmt.Errorf("addresses of %s: %w", l.Name, err)
-		}
-		for _, x := range addrs {
-			if p, err := netip.ParsePrefix(x.String()); err == nil && p.Addr().IsGlobalUnicast() && !slices.Contains(out, p.Addr().Unmap()) {
-				out = append(out, p.Addr().Unmap())
-			}
-		}
-	}
-	return out, nil
 }
 
 // Ready logs the line that says that the daemon is ready, with what it listens
