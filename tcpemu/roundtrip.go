@@ -7,9 +7,9 @@ import (
 	"github.com/sctpmh/mh/sctpmh"
 )
 
-// roundTrip is the round trip time of what comes over an association: that of
-// the longest path that carries much of it, without what waits in queues. With
-// queues windows would grow because these do, and queues because windows do.
+// roundTrip is the round trip time of what comes over an association, without
+// what waits in queues. With queues windows would grow because these do, and
+// queues because windows do.
 //
 // Which path new data of ours takes says nothing of the peer's, which may take
 // several.
@@ -30,9 +30,9 @@ type trip struct {
 // association's loop.
 const roundTripAge = time.Second
 
-// carries is the part of what an association received that makes a path one of
-// those that carry it; acknowledgements and probes are less.
-const carries = 1.0 / 8
+// carries: a path that brought the carries-th part of what an association
+// received is one of those that carry it. Acknowledgements and probes are less.
+const carries = 8
 
 func (r *roundTrip) now(now time.Time, a assoc) time.Duration {
 	r.mu.Lock()
@@ -51,10 +51,12 @@ func (r *roundTrip) now(now time.Time, a assoc) time.Duration {
 	return r.least
 }
 
-// take learns from the paths as they are now.
+// take learns from the paths as they are now. When several carry what comes, what
+// one of them brings waits for what is in the queues of another, so that these
+// count.
 func (r *roundTrip) take(all []sctpmh.PathInfo) {
 	known := make(map[sctpmh.Pair]trip, len(all))
-	var received, most, used float64
+	var received uint64
 	for _, p := range all {
 		on := sctpmh.Pair{Local: p.Local, Remote: p.Remote}
 		was := r.paths[on]
@@ -64,19 +66,27 @@ func (r *roundTrip) take(all []sctpmh.PathInfo) {
 			t.least = min(p.SRTT, was.least+was.least/8)
 		}
 		known[on] = t
-		received += float64(t.received - was.received)
+		received += t.received - min(t.received, was.received)
 	}
+	var carriers int
+	var least, queued, used time.Duration
 	for _, p := range all {
 		on := sctpmh.Pair{Local: p.Local, Remote: p.Remote}
-		if got := float64(known[on].received - r.paths[on].received); got > 0 && got >= carries*received {
-			most = max(most, float64(known[on].least))
+		t := known[on]
+		if got := t.received - min(t.received, r.paths[on].received); got > 0 && got >= received/carries {
+			carriers++
+			least, queued = max(least, t.least), max(queued, p.SRTT)
 		}
 		if p.InUse {
-			used = max(used, float64(known[on].least))
+			used = max(used, t.least)
 		}
 	}
-	if most == 0 {
-		most = used // the kernel's paths do not tell what came over them
+	switch r.paths = known; carriers {
+	case 0:
+		r.least = used // the kernel's paths do not tell what came over them
+	case 1:
+		r.least = least
+	default:
+		r.least = queued
 	}
-	r.least, r.paths = time.Duration(most), known
 }

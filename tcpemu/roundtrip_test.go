@@ -31,6 +31,10 @@ func TestRoundTripOfWhatComes(t *testing.T) {
 			{path(1, short, mb, false), path(2, long, mb, true)},
 		}, long},
 		{"a queue", [][]sctpmh.PathInfo{{path(1, 80*time.Millisecond, mb, true)}, {path(1, long, 2*mb, true)}, {path(1, 200*time.Millisecond, 3*mb, true)}}, long + long/8},
+		{"a queue of one of two", [][]sctpmh.PathInfo{
+			{path(1, short, mb, true), path(2, long, mb, false)},
+			{path(1, short, 2*mb, true), path(2, 90*time.Millisecond, 2*mb, false)},
+		}, 90 * time.Millisecond},
 		{"what the kernel tells", [][]sctpmh.PathInfo{{path(1, short, 0, false), path(2, long, 0, true)}}, long},
 	} {
 		t.Run(c.name, func(t *testing.T) {

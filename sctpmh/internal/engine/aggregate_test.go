@@ -253,3 +253,39 @@ func TestAggregateAfterALostTail(t *testing.T) {
 		}
 	}
 }
+
+// A path that loses much is left out, with a chance now and then to show that it
+// has become better: soon at first, for it may have been a queue that was too
+// short for the first window.
+func TestAggregateForgivesLosses(t *testing.T) {
+	good := line(2*mbit, 20*time.Millisecond)
+	n := bulkNet(1, true, [2]netsim.Config{good, good})
+	now := netsim.Start
+	inUse := func(d time.Duration) (part float64) {
+		const step = 50 * time.Millisecond
+		for range d / step {
+			now = now.Add(step)
+			if err := n.net.Run(now, nil); err != nil {
+				t.Fatal(err)
+			}
+			if p := n.a.assoc.paths.find(onPath2); p != nil && n.a.assoc.inUse(p) {
+				part += float64(step) / float64(d)
+			}
+		}
+		return part
+	}
+	inUse(time.Second)
+	if part := inUse(2 * time.Second); part < 0.9 {
+		t.Errorf("in use for %.2f of the time, and nothing was lost", part)
+	}
+	n.link[1].SetLoss(0.3)
+	inUse(3 * time.Second)
+	if part := inUse(30 * time.Second); part == 0 || part > 0.25 {
+		t.Errorf("in use for %.2f of the time, though it loses a third", part)
+	}
+	n.link[1].SetLoss(0)
+	inUse(time.Minute) // each time that it is left out takes twice as long
+	if part := inUse(2 * time.Second); part < 0.9 {
+		t.Errorf("in use for %.2f of the time, a minute after it has become better", part)
+	}
+}

@@ -186,6 +186,9 @@ func (a *Assoc) Expire(now Time) {
 		}
 		if p.quality.hold.due(now) {
 			p.quality.hold.stop()
+			if a.cfg.Aggregate && p.quality.lossy {
+				p.quality.forgive(now)
+			}
 			a.reselect(now, CauseCommand)
 		}
 		a.expireHeartbeat(now, p)

@@ -61,6 +61,9 @@ func (p *path) better(q *path) bool {
 // is mostly the window's own doing, half of it at the end of slow start.
 func (a *Assoc) lostOn(now Time, p *path) {
 	if p.cc.cwnd <= lossyWindow*p.pmdcs(&a.cfg) && p.quality.lost() {
+		if a.cfg.Aggregate {
+			p.quality.suspend(now)
+		}
 		a.reselect(now, CauseLoss)
 	}
 }

@@ -72,6 +72,17 @@ func (q *quality) returned(now Time, pto time.Duration) {
 	}
 }
 
+// suspend leaves a lossy path out, while all paths are in use at once, for as long
+// as one that failed has to stay. It carries nothing then that would show that it
+// has become better, so it gets another chance after that.
+func (q *quality) suspend(now Time) {
+	q.failed(now)
+	q.hold.set(now.Add(q.holdFor()))
+}
+
+// forgive gives it that.
+func (q *quality) forgive(now Time) { q.lossRate, q.lossy, q.since = lossyBelow, false, now }
+
 // holdFor is how long the path has to stay before it is preferred.
 func (q *quality) holdFor() time.Duration {
 	return min(holdMin<<min(max(q.flaps-1, 0), 10), holdMax)
