@@ -31,6 +31,9 @@ func HTTPConn(t *testing.T, open Open) {
 // HTTP2 is the same as HTTP over HTTP/2, with TLS.
 func HTTP2(t *testing.T, open Open) { both(t, secure(open)) }
 
+// HTTP2Shutdown is the last of it, for bubbles, where there are no sub-tests.
+func HTTP2Shutdown(t *testing.T, open Open) { shutdown(t, secure(open)) }
+
 // both is what both versions have.
 func both(t *testing.T, start starter) {
 	for _, c := range []struct {
@@ -157,12 +160,8 @@ func bodies(t *testing.T, start starter) {
 func fullDuplex(t *testing.T, start starter) {
 	const size = 1 << 20
 	s := start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		enableFullDuplex(t, w, r)
 		rc := http.NewResponseController(w)
-		if r.ProtoMajor == 1 { // the later ones always are
-			if err := rc.EnableFullDuplex(); err != nil {
-				t.Error(err)
-			}
-		}
 		buf := make([]byte, 16<<10)
 		for {
 			n, err := r.Body.Read(buf)
@@ -176,6 +175,17 @@ func fullDuplex(t *testing.T, start starter) {
 	if ok {
 		wantContent(t, "the echo", resp.Body, 5, size)
 		resp.Body.Close()
+	}
+}
+
+// enableFullDuplex lets a handler answer before it has read the request. Over
+// HTTP/2 it always may.
+func enableFullDuplex(t *testing.T, w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor != 1 {
+		return
+	}
+	if err := http.NewResponseController(w).EnableFullDuplex(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -47,8 +47,8 @@ var makeCredentials = sync.OnceValues(func() (c credentials, err error) {
 		SerialNumber: big.NewInt(1),
 		Subject:      pkix.Name{CommonName: "server.example"},
 		DNSNames:     []string{"server.example"},
-		NotBefore:    time.Now().Add(-time.Hour),
-		NotAfter:     time.Now().Add(24 * time.Hour),
+		NotBefore:    time.Unix(0, 0), // in a bubble it is the year 2000
+		NotAfter:     time.Now().AddDate(100, 0, 0),
 		KeyUsage:     x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 		IsCA:         true, BasicConstraintsValid: true,

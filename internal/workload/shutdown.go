@@ -5,25 +5,36 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 )
 
 // shutdown ends a server while it answers: nobody is accepted any more, and
-// the answers are finished however long they take.
+// the answers are finished however long they take. Each ends after its request,
+// and the request when all but the end of the answer has been read: net/http
+// gives a client over HTTP/2 one second from there, and resets the connection
+// when something of it comes later, as its window updates would over a network
+// that is slow or stands still.
 func shutdown(t *testing.T, start starter) {
 	const size, requests = 256 << 10, 5
 	entered, release := make(chan struct{}, requests), make(chan struct{})
 	s := start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		enableFullDuplex(t, w, r)
 		entered <- struct{}{}
 		<-release
 		io.Copy(w, content(12, size))
+		http.NewResponseController(w).Flush()
+		io.Copy(io.Discard, r.Body)
 	}))
 	var wg sync.WaitGroup
 	for range requests {
 		wg.Go(func() { // ends with the answer
-			if resp, ok := s.do(s.request("GET", "/", nil)); ok {
-				wantContent(t, "the answer", resp.Body, 12, size)
+			body, end := io.Pipe()
+			defer end.Close()
+			if resp, ok := s.do(s.request("POST", "/", body)); ok {
+				ends := watched{strings.NewReader(""), func() { end.Close() }}
+				wantContent(t, "the answer", io.MultiReader(io.LimitReader(resp.Body, size), ends, resp.Body), 12, size)
 				resp.Body.Close()
 			}
 		})
