@@ -107,6 +107,9 @@ func explainName(ctx context.Context, cmd *cobra.Command, cfg *config.Common, na
 		return err
 	}
 	r := explain.OfName(e, strict)
+	if c, err := daemon.NamesConfig(cfg); err == nil && c.Consistency == noid.ConsistencyAll {
+		r.AllServers()
+	}
 	if !r.OK {
 		*code = daemon.ExitRun
 	}

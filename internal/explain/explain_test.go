@@ -48,7 +48,14 @@ other          IN A    9.0.0.12
 // still.
 func resolver(t *testing.T, mode noid.Trust, hosts string) (*noid.Resolver, *dnstest.Server) {
 	t.Helper()
-	d, err := dnstest.New("127.0.0.1:0", zone)
+	return resolverOf(t, zone, mode, hosts, nil)
+}
+
+// resolverOf is one that asks a server with records, and with a configuration
+// that is otherwise what configure, which may be nil, makes of it.
+func resolverOf(t *testing.T, records string, mode noid.Trust, hosts string, configure func(*noid.Config)) (*noid.Resolver, *dnstest.Server) {
+	t.Helper()
+	d, err := dnstest.New("127.0.0.1:0", records)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,6 +70,9 @@ func resolver(t *testing.T, mode noid.Trust, hosts string) (*noid.Resolver, *dns
 		if err := os.WriteFile(c.HostsFile, []byte(hosts), 0o600); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if configure != nil {
+		configure(&c)
 	}
 	r, err := noid.New(c)
 	if err != nil {

@@ -34,6 +34,9 @@ type Address struct {
 	Dropped string `json:"dropped,omitempty"` // why; absent: it is kept
 	Stale   bool   `json:"stale,omitempty"`
 	Reverse bool   `json:"reverse"` // its reverse record leads back to the name
+
+	// What its reverse record names instead, where it does not.
+	ReverseNames []string `json:"reverse_names,omitempty"`
 }
 
 // A Mode is what a trust mode makes of a host.
@@ -97,6 +100,7 @@ func OfName(e, strict *noid.Explanation) *Name {
 	}
 	for i, s := range e.Hosts {
 		h := host(s, func(a netip.Addr) bool { return e.Leads(i, a) })
+		h.name(e.Questions)
 		for _, mode := range []noid.Trust{noid.Opportunistic, noid.Reverse, noid.Strict, noid.Pinned, noid.Single} {
 			h.Modes = append(h.Modes, modeOf(e, strict, i, mode))
 		}
@@ -108,6 +112,39 @@ func OfName(e, strict *noid.Explanation) *Name {
 	}
 	r.OK, r.Verdict = verdict(e, strict)
 	return r
+}
+
+// name finds out what the reverse records of addresses name that do not lead
+// back.
+func (h *Host) name(questions []noid.Question) {
+	for i := range h.Addresses {
+		if a := &h.Addresses[i]; !a.Reverse && a.Dropped == "" {
+			a.ReverseNames = reverseNames(questions, a.Addr)
+		}
+	}
+}
+
+func reverseNames(questions []noid.Question, addr string) (out []string) {
+	arpa, err := dns.ReverseAddr(addr)
+	if err != nil {
+		return nil
+	}
+	for _, q := range questions {
+		for _, rr := range q.Records {
+			if ptr, ok := rr.(*dns.PTR); ok && q.Name == arpa {
+				out = append(out, strings.TrimSuffix(ptr.Ptr, "."))
+			}
+		}
+	}
+	return out
+}
+
+// AllServers says that only that counts which all servers agree on: then what
+// is missing may be there, and one of them does not have it.
+func (r *Name) AllServers() {
+	if !r.OK {
+		r.Verdict += " Only what all servers say counts (dns.consistency): mh dns " + r.Name + " --dns SERVER shows what one of them has."
+	}
 }
 
 // validation says what a resolver found that validates.
@@ -154,7 +191,7 @@ func modeOf(e, strict *noid.Explanation, i int, mode noid.Trust) Mode {
 		}
 		e, i = strict, j
 	}
-	addrs, why := e.Second(i, mode)
+	addrs, why := second(e, i, mode)
 	for _, a := range addrs {
 		m.Second = append(m.Second, a.String())
 	}
@@ -229,7 +266,8 @@ type Side struct {
 	Binding string   `json:"binding"`
 	Channel string   `json:"channel,omitempty"`
 	Others  []string `json:"others,omitempty"` // further addresses that may be probed, if the peer names none
-	Why     string   `json:"why,omitempty"`    // why there is no name
+	Named   []string `json:"named,omitempty"`  // those that may be probed if the peer names them
+	Why     string   `json:"why,omitempty"`    // why there is no name, or no further address
 }
 
 // OfAddr makes a report of an explanation.
@@ -244,7 +282,7 @@ func OfAddr(e *noid.AddrExplanation) *Addr {
 	}
 	r.Calling, r.Called = side(e.Verified, e.VerifyError, e.Addr), side(e.Host, e.HostError, e.Addr)
 	r.OK = r.Calling.Name != "" || r.Called.Name != ""
-	r.Verdict = addrVerdict(r)
+	r.Verdict = addrVerdict(r, e)
 	return r
 }
 
@@ -256,18 +294,39 @@ func side(s *noid.Set, err error, h netip.Addr) Side {
 	if s.Name == "" {
 		d.Channel = ""
 	}
-	for _, l := range s.Permit(h, noid.PeerView{Silent: true})[1:] {
-		d.Others = append(d.Others, l.Addr.String())
+	d.Others = permitted(s, h, noid.PeerView{Silent: true})
+	var all []netip.Addr
+	for _, l := range s.Locators {
+		all = append(all, l.Addr)
+	}
+	d.Named = permitted(s, h, noid.PeerView{Listed: all})
+	switch {
+	case s.Name == "" || len(d.Others)+len(d.Named) > 0:
+	case len(s.Locators) < 2:
+		d.Why = "the name has no other address that is taken"
+	default:
+		d.Why = "the trust mode takes none of the others (channel " + d.Channel + ", binding " + d.Binding + ")"
 	}
 	return d
 }
 
-func addrVerdict(r *Addr) string {
+// permitted are the addresses that may be probed beside the one of the
+// handshake.
+func permitted(s *noid.Set, h netip.Addr, peer noid.PeerView) (out []string) {
+	for _, l := range s.Permit(h, peer)[1:] {
+		out = append(out, l.Addr.String())
+	}
+	return out
+}
+
+func addrVerdict(r *Addr, e *noid.AddrExplanation) string {
 	switch {
 	case r.Called.Name != "":
-		return fmt.Sprintf("%s is %s, whoever calls it and whomever it calls.", r.Addr, r.Called.Name)
+		return fmt.Sprintf("%s is %s, whoever calls it and whomever it calls.%s", r.Addr, r.Called.Name, r.Called.alone())
 	case r.Calling.Name != "":
-		return fmt.Sprintf("%s is %s when it calls (%s). Who calls the address goes without mh: %s.", r.Addr, r.Calling.Name, r.Calling.Binding, r.Called.Why)
+		return fmt.Sprintf("%s is %s when it calls (%s).%s Who calls the address goes without mh: %s.", r.Addr, r.Calling.Name, r.Calling.Binding, r.Calling.alone(), r.Called.Why)
+	case failed(e.VerifyError):
+		return fmt.Sprintf("Who is at %s is not known: %s. See the question above that failed; mh doctor looks at the servers.", r.Addr, r.Calling.Why)
 	case len(r.Names) == 0:
 		return fmt.Sprintf("%s leads to no name: publish its reverse record (PTR), have the peer claim its name, or list it in dns.hosts.", r.Addr)
 	}
@@ -278,5 +337,13 @@ func addrVerdict(r *Addr) string {
 		}
 		names = append(names, c.Name)
 	}
-	return fmt.Sprintf("%s is an address only: add it to the A or AAAA records of %s.", r.Addr, strings.Join(names, " or "))
+	return fmt.Sprintf("%s is an address only: no name that it leads to has it. Add it to the A or AAAA records of %s, or correct its reverse record (PTR).", r.Addr, strings.Join(names, " or "))
+}
+
+// alone says that there is one path only, and why.
+func (s *Side) alone() string {
+	if len(s.Others)+len(s.Named) > 0 {
+		return ""
+	}
+	return " No second path to it: " + s.Why + "."
 }

@@ -7,6 +7,8 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/sctpmh/mh/noid"
 )
 
 // WriteText writes the report for people, the verdict last.
@@ -21,7 +23,7 @@ func (r *Name) WriteText(w io.Writer) error {
 	}
 	for _, h := range r.Hosts {
 		fmt.Fprintf(&b, "\nhost %s, speaks mh at UDP port %d (%s); binding %s, channel %s\n", h.Name, h.Capability.UDPPort, h.Capability.Via, h.Binding, h.Channel)
-		writeAddresses(&b, h.Addresses, true)
+		writeAddresses(&b, h.Addresses, h.Binding != noid.BindingStatic.String())
 		b.WriteString("  second path, by trust mode\n")
 		for _, m := range h.Modes {
 			mark := ' '
@@ -38,13 +40,17 @@ func (r *Name) WriteText(w io.Writer) error {
 	if r.DNSSEC != "" {
 		fmt.Fprintf(&b, "\nDNSSEC: %s\n", r.DNSSEC)
 	}
-	if r.Error != "" {
+	if r.Error != "" && !r.static() {
 		fmt.Fprintf(&b, "\nnote: %s\n", r.Error)
 	}
 	fmt.Fprintf(&b, "\n%s\n", r.Verdict)
 	_, err := io.WriteString(w, b.String())
 	return err
 }
+
+// static reports whether the hosts file has the answer, in which the verdict
+// says what is missing.
+func (r *Name) static() bool { return len(r.Questions) == 0 }
 
 func forbidden(no bool) string {
 	if no {
@@ -76,9 +82,13 @@ func writeAddresses(b *strings.Builder, all []Address, reverse bool) {
 			if a.Stale {
 				note += ", stale"
 			}
-			if reverse && a.Reverse {
+			switch {
+			case !reverse: // nobody has asked for one
+			case a.Reverse:
 				note += ", reverse record leads back"
-			} else if reverse {
+			case len(a.ReverseNames) > 0:
+				note += ", reverse record names " + strings.Join(a.ReverseNames, ", ")
+			default:
 				note += ", no reverse record that leads back"
 			}
 		}
@@ -113,7 +123,10 @@ func writeQuestions(b *strings.Builder, all []Question) {
 		for _, r := range q.Records {
 			fmt.Fprintf(b, "        %s\n", r)
 		}
-		if q.Error != "" && (q.Rcode == "" || q.Rcode == "NOERROR") {
+		switch {
+		case q.Rcode == "NOERROR" && len(q.Records) == 0:
+			fmt.Fprintf(b, "        no %s record\n", q.Type)
+		case q.Error != "" && (q.Rcode == "" || q.Rcode == "NOERROR"):
 			fmt.Fprintf(b, "        %s\n", q.Error)
 		}
 	}
@@ -152,8 +165,14 @@ func (s *Side) write(b *strings.Builder) {
 		fmt.Fprintf(b, "  it is an address only: %s\n", cmp.Or(s.Why, "nothing ties a name to it"))
 		return
 	}
-	fmt.Fprintf(b, "  it is %s: binding %s, channel %s; further addresses: %s\n", s.Name, s.Binding, s.Channel,
-		cmp.Or(strings.Join(s.Others, ", "), "those that it names itself, as far as the name has them"))
+	others := strings.Join(s.Others, ", ")
+	switch {
+	case others == "" && len(s.Named) > 0:
+		others = strings.Join(s.Named, ", ") + ", if it names them itself"
+	case others == "":
+		others = "none, " + s.Why
+	}
+	fmt.Fprintf(b, "  it is %s: binding %s, channel %s; further addresses: %s\n", s.Name, s.Binding, s.Channel, others)
 }
 
 // WriteJSON writes a report as one object.
