@@ -32,7 +32,7 @@ func (t Trust) demanding() bool { return t == Strict || t == Pinned }
 // speaks it, or nobody knows because the answer did not come. That there is no
 // record is an answer.
 func (t Trust) noFallback(r *Result) bool {
-	return t.demanding() && (len(r.MH) > 0 || r.named || notAbsent(r.Partial) != nil)
+	return t.demanding() && (len(r.MH) > 0 || len(r.Hints) > 0 || r.named || notAbsent(r.Partial) != nil)
 }
 
 // unheard reports whether an error says of an answer that it did not come or

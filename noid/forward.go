@@ -35,12 +35,17 @@ func (r *Resolver) forward(ctx context.Context, n Name, via origin, renew bool) 
 	return r.assemble(n, via, <-six, four)
 }
 
+// An arrangement is how the addresses of a name came: after resolutionDelay,
+// and with the other family still to come.
+type arrangement struct{ waited, half bool }
+
 // families asks for the addresses of a name, to which asked has led, and hands
-// set after set to emit:
-// the first when both families have answered, or resolutionDelay after the
-// first that has an address (RFC 8305 section 3), which waited says, and another
-// if an answer comes later.
-func (r *Resolver) families(ctx context.Context, n, asked Name, emit func(s *Set, waited bool)) {
+// set after set to emit: the first when both families have answered, or
+// resolutionDelay after the first that has an address, and another if an answer
+// comes later. IPv6 does not wait for IPv4 once known is closed (RFC 8305
+// section 3: "If a positive AAAA response is received first, the first IPv6
+// connection attempt is immediately started"); nil never is.
+func (r *Resolver) families(ctx context.Context, n, asked Name, known <-chan struct{}, emit func(*Set, arrangement)) {
 	got := [2]answer{pending(n), pending(n)}
 	type arrival struct {
 		i int
@@ -56,19 +61,27 @@ func (r *Resolver) families(ctx context.Context, n, asked Name, emit func(s *Set
 	if first.err == nil {
 		late = time.After(resolutionDelay)
 	}
+	if first.err != nil || first.i > 0 {
+		known = nil
+	}
 	var second arrival
-	waited := false
+	how := arrangement{half: true}
 	select {
 	case second = <-arrivals:
+		how.half = false
+	case <-known:
 	case <-late:
-		waited = true
-		emit(r.assemble(n, origin{names: []Name{asked}}, got[:]...), waited)
+		how.waited = true
+	}
+	if how.half {
+		emit(r.assemble(n, origin{names: []Name{asked}}, got[:]...), how)
 		if second = <-arrivals; second.err != nil {
 			return
 		}
+		how.half = false
 	}
 	got[second.i] = second.answer
-	emit(r.assemble(n, origin{names: []Name{asked}}, got[:]...), waited)
+	emit(r.assemble(n, origin{names: []Name{asked}}, got[:]...), how)
 }
 
 // pending stands for an answer that is still to come.

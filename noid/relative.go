@@ -13,9 +13,18 @@ import (
 // are never completed: who chose them would choose among our hosts. The name
 // that answers is the one the Result is about.
 func (r *Resolver) ResolveRelative(ctx context.Context, name string, port uint16) (*Result, error) {
+	return r.relative(ctx, name, port, false)
+}
+
+// BeginRelative is to Begin what ResolveRelative is to Resolve.
+func (r *Resolver) BeginRelative(ctx context.Context, name string, port uint16) (*Result, error) {
+	return r.relative(ctx, name, port, true)
+}
+
+func (r *Resolver) relative(ctx context.Context, name string, port uint16, begin bool) (*Result, error) {
 	var failures []error
 	for _, n := range r.completions(name) {
-		res, err := r.Resolve(ctx, n, port)
+		res, err := r.resolve(ctx, n, port, begin)
 		if err == nil {
 			return res, nil
 		}

@@ -197,6 +197,10 @@ func (r *Resolver) local() *local { return r.files.current(r.now()) }
 // that speaks mh (see [Resolver.Referral]). When the name has neither, the error
 // says which question failed at which server.
 func (r *Resolver) Resolve(ctx context.Context, name string, port uint16) (*Result, error) {
+	return r.resolve(ctx, name, port, false)
+}
+
+func (r *Resolver) resolve(ctx context.Context, name string, port uint16, begin bool) (*Result, error) {
 	if a, err := netip.ParseAddr(name); err == nil {
 		return r.resolveLiteral(ctx, a.Unmap(), r.trust == Reverse), nil
 	}
@@ -207,7 +211,7 @@ func (r *Resolver) Resolve(ctx context.Context, name string, port uint16) (*Resu
 	if s := r.staticSet(n); s != nil {
 		return r.resolveStatic(s)
 	}
-	return r.gather(ctx, n, port)
+	return r.gather(ctx, n, port, begin)
 }
 
 func (r *Resolver) resolveStatic(s *Set) (*Result, error) {

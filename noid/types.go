@@ -158,6 +158,14 @@ type Result struct {
 	// it, and returns what MH lacks. Nil: it was in time.
 	Late func(context.Context) ([]*Set, error)
 
+	// Hints, of a Result of Begin, are where hosts that Late waits for may be, as
+	// their names' record has it: good for no more than to begin with.
+	Hints []*Set
+
+	// More, of a Result of Begin, waits for a Legacy that has more addresses, nil
+	// after the last. Nil: there will be none.
+	More func(context.Context) (*Set, error)
+
 	// NoFallback says that the trust mode forbids Legacy in place of MH.
 	NoFallback bool
 

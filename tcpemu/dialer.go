@@ -119,31 +119,39 @@ func (d *Dialer) DialEarly(ctx context.Context, network, address string, data []
 
 // dial connects to a target at or behind a peer.
 func (d *Dialer) dial(ctx context.Context, network, peer string, r *request) (net.Conn, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // what the resolver still looks for
 	targets, err := d.resolve(ctx, peer, r.target.Port)
 	if err != nil {
 		// Nothing is known then, not even that the peer does not speak mh.
 		return nil, &NameError{Name: peer, Err: err}
 	}
-	to := d.legacy(network, targets)
+	to, more := d.legacy(network, targets)
+	hosts := len(targets.MH) > 0 || len(targets.Hints) > 0
 	switch {
-	case len(targets.MH) == 0 && targets.NoFallback:
+	case !hosts && targets.NoFallback:
 		return nil, fmt.Errorf("%s may speak mh and is not dialled without (trust mode): %s: %w", peer, targets.Reason, syscall.EACCES)
-	case len(to) == 0 && len(targets.MH) == 0 && targets.Late == nil:
+	case len(to) == 0 && more == nil && !hosts && targets.Late == nil:
 		return nil, fmt.Errorf("%s does not speak mh: %s: %w", peer, targets.Reason, syscall.EPROTONOSUPPORT)
-	case len(to) == 0:
+	case len(to) == 0 && more == nil:
 		return d.dialTargets(ctx, peer, targets, r)
 	}
-	e := errand{target: r.remote.String(), to: to, why: targets.Reason, lead: minAttemptDelay}
-	if len(targets.MH) > 0 || targets.Late != nil {
+	e := errand{target: r.remote.String(), to: to, more: more, why: targets.Reason, lead: minAttemptDelay}
+	if hosts || targets.Late != nil {
 		alone := &request{target: r.target, hops: r.hops, remote: r.remote}
 		e.mh = func(ctx context.Context) (net.Conn, error) { return d.dialTargets(ctx, peer, targets, alone) }
 	}
-	if len(targets.MH) > 0 {
+	if hosts {
 		e.why, e.lead = "", mhHeadStart
 	}
 	c, err := d.Fallback.dial(ctx, e)
-	if err == nil && len(r.early) > 0 {
-		err = writeWithin(ctx, c, r.early)
+	return writeEarly(ctx, c, r.early, err)
+}
+
+// writeEarly ends a dial that has early octets for the winner.
+func writeEarly(ctx context.Context, c net.Conn, early []byte, err error) (net.Conn, error) {
+	if err == nil && len(early) > 0 {
+		err = writeWithin(ctx, c, early)
 	}
 	if err != nil {
 		return nil, err
@@ -151,26 +159,42 @@ func (d *Dialer) dial(ctx context.Context, network, peer string, r *request) (ne
 	return c, nil
 }
 
-// legacy returns the addresses to which a dial may fall back. Those behind a
-// gateway are the gateway's business.
-func (d *Dialer) legacy(network string, targets Targets) (to []netip.AddrPort) {
+// legacy returns the addresses to which a dial may fall back, and what waits for
+// more of them. Those behind a gateway are the gateway's business.
+func (d *Dialer) legacy(network string, targets Targets) (to []netip.AddrPort, more func(context.Context) ([]netip.AddrPort, error)) {
 	if network == "mh" || d.Fallback == nil || d.Via != "" || targets.NoFallback {
-		return nil
+		return nil, nil
 	}
-	for _, a := range targets.Legacy {
-		to = append(to, ofNetwork(network, []netip.Addr{a.Addr()}, a.Port())...)
+	of := func(all []netip.AddrPort) (out []netip.AddrPort) {
+		for _, a := range all {
+			out = append(out, ofNetwork(network, []netip.Addr{a.Addr()}, a.Port())...)
+		}
+		return out
 	}
-	return to
+	if targets.More != nil {
+		more = func(ctx context.Context) ([]netip.AddrPort, error) {
+			all, err := targets.More(ctx)
+			return of(all), err
+		}
+	}
+	return of(targets.Legacy), more
 }
 
 // dialTargets connects over an association with a peer that speaks mh, or that
 // may turn out to when its record comes.
 func (d *Dialer) dialTargets(ctx context.Context, peer string, targets Targets, r *request) (net.Conn, error) {
+	if len(targets.MH) == 0 && len(targets.Hints) > 0 && targets.Late != nil {
+		return d.dialHints(ctx, peer, targets, r)
+	}
 	hosts, err := d.hosts(ctx, peer, targets)
 	if err != nil {
 		return nil, err
 	}
-	return d.dialMH(ctx, hosts, r)
+	c, err := d.dialMH(ctx, hosts, r)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // hosts returns those of a peer that speak mh, as soon as it is known of one.
@@ -188,7 +212,7 @@ func (d *Dialer) hosts(ctx context.Context, peer string, targets Targets) (hosts
 var errNoRecord = errors.New("it has no capability record")
 
 // dialMH connects over an association with the first host that can be reached.
-func (d *Dialer) dialMH(ctx context.Context, hosts []Endpoint, r *request) (net.Conn, error) {
+func (d *Dialer) dialMH(ctx context.Context, hosts []Endpoint, r *request) (*Conn, error) {
 	var errs []error
 	for _, host := range hosts {
 		c, err := d.dialHost(ctx, host, r)
@@ -228,6 +252,9 @@ func (d *Dialer) resolve(ctx context.Context, peer string, port uint16) (Targets
 	}
 	if d.Resolver == nil {
 		return Targets{}, fmt.Errorf("cannot resolve %s: the dialer has no resolver", peer)
+	}
+	if b, ok := d.Resolver.(Beginner); ok {
+		return b.Begin(ctx, peer, port)
 	}
 	return d.Resolver.Resolve(ctx, peer, port)
 }

@@ -85,6 +85,11 @@ type errand struct {
 	to     []netip.AddrPort
 	why    string // why not over mh; "" when that is tried
 
+	// more, unless nil, waits for further addresses and returns all that are known
+	// then, none at the end.
+	more func(context.Context) ([]netip.AddrPort, error)
+	past []netip.AddrPort // those of them that are tried already
+
 	// mh, unless nil, is the attempt over an association, and lead how long it
 	// goes alone.
 	mh   func(context.Context) (net.Conn, error)
@@ -102,8 +107,16 @@ func (f *Fallback) dial(ctx context.Context, e errand) (net.Conn, error) {
 	refusals := watchRefusals(ctx, e.to)
 	defer refusals.end()
 	var p plan
-	if e.mh != nil && !known {
-		p.add("mh", e.lead, e.mh)
+	others := func() {
+		if e.mh != nil {
+			p.add("mh", e.lead, e.mh)
+		}
+		if e.more != nil {
+			p.add("", 0, func(ctx context.Context) (net.Conn, error) { return f.dialMore(ctx, e) })
+		}
+	}
+	if !known {
+		others()
 	}
 	for i, w := range order {
 		plain := known && i == 0 && old.plain
@@ -112,8 +125,8 @@ func (f *Fallback) dial(ctx context.Context, e errand) (net.Conn, error) {
 			refusals.note(w.to, err)
 			return c, err
 		})
-		if e.mh != nil && known && i == 0 {
-			p.add("mh", e.lead, e.mh)
+		if known && i == 0 {
+			others()
 		}
 	}
 	if len(p.attempts) == 0 {
@@ -133,6 +146,26 @@ func (f *Fallback) dial(ctx context.Context, e errand) (net.Conn, error) {
 	}
 	c.reason = reason(e.why, known && end.winner == 0, p.names[:end.winner], end.errs)
 	return c, nil
+}
+
+var errNoMore = errors.New("there are no further addresses")
+
+// dialMore connects to the addresses that come while others are being tried.
+func (f *Fallback) dialMore(ctx context.Context, e errand) (net.Conn, error) {
+	for {
+		all, err := e.more(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if len(all) == 0 {
+			return nil, errNoMore
+		}
+		past := append(slices.Clone(e.past), e.to...)
+		fresh := slices.DeleteFunc(all, func(a netip.AddrPort) bool { return slices.Contains(past, a) })
+		if len(fresh) > 0 {
+			return f.dial(ctx, errand{target: e.target, to: fresh, why: e.why, more: e.more, past: past})
+		}
+	}
 }
 
 // A plan is the attempts of a race and what they are called.
@@ -164,6 +197,9 @@ func reason(why string, again bool, before []string, errs []error) string {
 		parts = append(parts, "it has won here before")
 	}
 	for i, name := range before {
+		if name == "" { // it waited for addresses
+			continue
+		}
 		if errs[i] != nil {
 			parts = append(parts, name+": "+strings.ReplaceAll(errs[i].Error(), "\n", ", "))
 		} else {

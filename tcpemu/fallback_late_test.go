@@ -46,3 +46,27 @@ func TestLateRecord(t *testing.T) {
 		wantIs(t, network+" without a record", err, want)
 	}
 }
+
+// Addresses that come late are tried beside those that were there: where there
+// were none, and where those refuse. That there are no further ones ends the
+// dial.
+func TestLateAddresses(t *testing.T) {
+	closed, open := newLegacyServer(t), newLegacyServer(t)
+	closed.l.Close()
+	for _, first := range [][]netip.AddrPort{nil, {closed.addr()}} {
+		dialer := func(later ...[]netip.AddrPort) *Dialer {
+			tell := make(chan []netip.AddrPort, len(later))
+			for _, to := range later {
+				tell <- to
+			}
+			close(tell)
+			more := func(context.Context) ([]netip.AddrPort, error) { return <-tell, nil }
+			return newFallbackDialer(t, answers{targets: Targets{Legacy: first, Reason: "it has no record", More: more}})
+		}
+		open.echo()
+		dialLegacy(t, dialer([]netip.AddrPort{closed.addr()}, []netip.AddrPort{closed.addr(), open.addr()}), "tcp", "it has no record")
+		_, err := dialer([]netip.AddrPort{closed.addr()}).DialContext(t.Context(), "tcp", "www.example:80")
+		wantIs(t, "no further ones", err, syscall.ECONNREFUSED)
+	}
+	open.wantNobody()
+}

@@ -88,6 +88,14 @@ type Resolver interface {
 	Verify(ctx context.Context, src netip.Addr, claim string, listed []netip.Addr, silent bool) (Identity, []netip.Addr, error)
 }
 
+// A Beginner is a Resolver that need not know all of a name for a dial to begin.
+type Beginner interface {
+	// Begin is Resolve that returns as soon as there is something to try. Hints,
+	// Late and More are the rest. What must not be tried before the hosts are
+	// known (NoFallback) is not among it before.
+	Begin(ctx context.Context, name string, port uint16) (Targets, error)
+}
+
 // Targets is the answer to a name.
 type Targets struct {
 	MH     []Endpoint
@@ -98,6 +106,15 @@ type Targets struct {
 	// addresses. Nil: the record is here, or there is none. It may be called
 	// until the context of Resolve ends.
 	Late func(context.Context) ([]Endpoint, error)
+
+	// Hints are where the hosts that Late waits for may be. A dial that has no
+	// others shakes hands there, and uses what comes of that if Late agrees.
+	Hints []Endpoint
+
+	// More waits for addresses of Legacy that were not known before, and returns
+	// all that are by then, none when there will be no further ones. Nil: there
+	// will not. It may be called until the context of Begin ends.
+	More func(context.Context) ([]netip.AddrPort, error)
 
 	// NoFallback says that Legacy must not take the place of mh: that could be
 	// what somebody wants who suppresses packets.

@@ -28,21 +28,43 @@ type Resolver struct {
 }
 
 // Resolve finds the hosts behind a name that speak mh.
-func (r *Resolver) Resolve(ctx context.Context, name string, port uint16) (t tcpemu.Targets, err error) {
-	res, err := r.resolve(ctx, name, port)
+func (r *Resolver) Resolve(ctx context.Context, name string, port uint16) (tcpemu.Targets, error) {
+	return r.targets(ctx, name, port, r.Noid.Resolve, r.Noid.ResolveRelative)
+}
+
+// Begin is Resolve that returns as soon as a dial can begin.
+func (r *Resolver) Begin(ctx context.Context, name string, port uint16) (tcpemu.Targets, error) {
+	return r.targets(ctx, name, port, r.Noid.Begin, r.Noid.BeginRelative)
+}
+
+type resolve func(ctx context.Context, name string, port uint16) (*noid.Result, error)
+
+func (r *Resolver) targets(ctx context.Context, name string, port uint16, absolute, relative resolve) (t tcpemu.Targets, err error) {
+	how := absolute
+	if r.Relative {
+		how = relative
+	}
+	if a, err := netip.ParseAddr(name); err == nil && r.Strange {
+		how = func(ctx context.Context, _ string, _ uint16) (*noid.Result, error) {
+			return r.Noid.ResolveAddr(ctx, a), nil
+		}
+	}
+	res, err := how(ctx, name, port)
 	if err != nil {
 		return t, err
 	}
-	t.MH = r.endpoints(res.MH)
+	t.MH, t.Hints = r.endpoints(res.MH), r.hints(res.Hints)
 	if res.Late != nil {
 		t.Late = func(ctx context.Context) ([]tcpemu.Endpoint, error) {
 			sets, err := res.Late(ctx)
 			return r.endpoints(sets), err
 		}
 	}
-	if res.Legacy != nil {
-		for _, l := range r.Noid.OrderDestinations(res.Legacy.Name, res.Legacy.Locators, r.Local()) {
-			t.Legacy = append(t.Legacy, netip.AddrPortFrom(l.Addr, port))
+	t.Legacy = r.legacy(res.Legacy, port)
+	if res.More != nil {
+		t.More = func(ctx context.Context) ([]netip.AddrPort, error) {
+			s, err := res.More(ctx)
+			return r.legacy(s, port), err
 		}
 	}
 	if len(t.MH) == 0 {
@@ -55,14 +77,25 @@ func (r *Resolver) Resolve(ctx context.Context, name string, port uint16) (t tcp
 	return t, nil
 }
 
-func (r *Resolver) resolve(ctx context.Context, name string, port uint16) (*noid.Result, error) {
-	if a, err := netip.ParseAddr(name); err == nil && r.Strange {
-		return r.Noid.ResolveAddr(ctx, a), nil
+// legacy returns where plain TCP to a set goes.
+func (r *Resolver) legacy(s *noid.Set, port uint16) (out []netip.AddrPort) {
+	if s == nil {
+		return nil
 	}
-	if r.Relative {
-		return r.Noid.ResolveRelative(ctx, name, port)
+	for _, l := range r.Noid.OrderDestinations(s.Name, s.Locators, r.Local()) {
+		out = append(out, netip.AddrPortFrom(l.Addr, port))
 	}
-	return r.Noid.Resolve(ctx, name, port)
+	return out
+}
+
+// hints are hosts at addresses that are not known to be theirs: an association
+// there is nobody's but the dial's that makes it, and has no other address.
+func (r *Resolver) hints(sets []*noid.Set) []tcpemu.Endpoint {
+	out := r.endpoints(sets)
+	for i := range out {
+		out[i].Name, out[i].Permit = "", nil
+	}
+	return out
 }
 
 func (r *Resolver) endpoints(sets []*noid.Set) (out []tcpemu.Endpoint) {
