@@ -5,7 +5,6 @@ import "time"
 // Bounds on what names and servers can make this package do.
 const (
 	maxLocators  = 8        // of a set: more would swell handshakes and probes
-	maxPairs     = 12       // of source and destination that a dial tries: a name must not have hundreds of hosts hit
 	maxTargets   = 4        // SVCB targets of a name that are used
 	maxAliases   = 4        // SVCB aliases that are followed
 	maxCNAMEs    = 8        // of an answer that are followed

@@ -46,96 +46,33 @@ func scope(a netip.Addr) int {
 
 func policyPrefix(s string) []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix(s)} }
 
-// A Pair is where packets may leave from and where they go.
-type Pair struct {
-	Src netip.Addr
-	Dst Locator
+// A Local is an address that packets may leave from, and what the system says
+// of it.
+type Local struct {
+	Addr       netip.Addr
+	Deprecated bool // its network is about to give it up (RFC 4862 section 5.5.4)
+	Tunnel     bool // its link is one family within the other
 }
 
-// Order returns the pairs that a dial to a host tries, one after the other: the
-// destinations in the order of the operator's priorities and of RFC 6724
-// section 6, nearer ones before others that the rules up to 8 rate alike, each
-// with the sources that can reach it, the likeliest first; and that so arranged
-// that consecutive attempts have neither end's network in common where that can
-// be (RFC 8305 section 4). local are the addresses that packets may leave from.
-func (r *Resolver) Order(host Name, dst []Locator, local []netip.Addr) []Pair {
-	return spread(rows(dst, local, r.reached.trips(host)))
+// Order returns the destinations of a host in the order in which a dial tries
+// them: that of the operator's priorities and of RFC 6724 section 6, nearer ones
+// before others that the rules up to 8 rate alike, and so arranged that
+// consecutive ones are of different networks where that can be (RFC 8305
+// section 4). Those that no source reaches are the last: routes may know more.
+func (r *Resolver) Order(host Name, dst []Locator, local []Local) []Locator {
+	all := sorted(dst, local, r.reached.trips(host))
+	reached, rest := all[:0:0], all[:0:0]
+	for _, d := range all {
+		if sourceFor(d.Addr, local).Addr.IsValid() {
+			reached = append(reached, d)
+		} else {
+			rest = append(rest, d)
+		}
+	}
+	return append(interleave(reached), interleave(rest)...)
 }
 
-// OrderDestinations returns each destination once, in the order in which Order
-// comes to it, and last those that no source reaches: routes may know more.
-func (r *Resolver) OrderDestinations(host Name, dst []Locator, local []netip.Addr) (out []Locator) {
-	for _, p := range r.Order(host, dst, local) {
-		if !slices.ContainsFunc(out, func(l Locator) bool { return l.Addr == p.Dst.Addr }) {
-			out = append(out, p.Dst)
-		}
-	}
-	for _, d := range interleave(sorted(dst, local, nil)) {
-		if !slices.ContainsFunc(out, func(l Locator) bool { return l.Addr == d.Addr }) {
-			out = append(out, d)
-		}
-	}
-	return out
-}
-
-// rows returns for each destination, in order, its pairs.
-func rows(dst []Locator, local []netip.Addr, trips map[netip.Addr]time.Duration) (out [][]Pair) {
-	for _, d := range interleave(sorted(dst, local, trips)) {
-		var row []Pair
-		for _, s := range sources(d.Addr, local) {
-			row = append(row, Pair{s, d})
-		}
-		if len(row) > 0 {
-			out = append(out, row)
-		}
-	}
-	return out
-}
-
-// spread takes one pair after the other that has as few networks in common
-// with the one before as possible, and the first such in the order of the rows:
-// every destination once before any comes a second time.
-func spread(rows [][]Pair) (out []Pair) {
-	for depth := 0; len(rows) > 0 && len(out) < maxPairs; depth++ {
-		var turn []int
-		for i := range rows {
-			turn = append(turn, i)
-		}
-		for len(turn) > 0 && len(out) < maxPairs {
-			best, row, column := -1, 0, 0
-			for k, i := range turn {
-				for j, p := range rows[i] {
-					if n := inCommon(out, p); best < 0 || n < best {
-						best, row, column = n, k, j
-					}
-				}
-			}
-			i := turn[row]
-			out = append(out, rows[i][column])
-			rows[i] = slices.Delete(rows[i], column, column+1)
-			turn = slices.Delete(turn, row, row+1)
-		}
-		rows = slices.DeleteFunc(rows, func(r []Pair) bool { return len(r) == 0 })
-	}
-	return out
-}
-
-// inCommon counts the ends whose network the last pair has too.
-func inCommon(before []Pair, p Pair) (n int) {
-	if len(before) == 0 {
-		return 0
-	}
-	last := before[len(before)-1]
-	if provider(last.Src) == provider(p.Src) {
-		n++
-	}
-	if provider(last.Dst.Addr) == provider(p.Dst.Addr) {
-		n++
-	}
-	return n
-}
-
-func sorted(dst []Locator, local []netip.Addr, trips map[netip.Addr]time.Duration) []Locator {
+func sorted(dst []Locator, local []Local, trips map[netip.Addr]time.Duration) []Locator {
 	out := slices.Clone(dst)
 	slices.SortStableFunc(out, func(x, y Locator) int {
 		if c := cmp.Compare(x.Prio, y.Prio); c != 0 {
@@ -146,12 +83,13 @@ func sorted(dst []Locator, local []netip.Addr, trips map[netip.Addr]time.Duratio
 	return out
 }
 
-// compareDestinations applies the rules of RFC 6724 section 6 but 3, 4 and 7:
-// whether an address is deprecated or a home address, or a way a tunnel, is not
-// known here. Between rules 8 and 9, which may be superseded by what is known
-// better, comes the round-trip time, where it is known of both.
-func compareDestinations(x, y netip.Addr, local []netip.Addr, trips map[netip.Addr]time.Duration) int {
-	sx, sy := sourceFor(x, local), sourceFor(y, local)
+// compareDestinations applies the rules of RFC 6724 section 6 but 4: there are
+// no home addresses, since nothing here speaks Mobile IPv6. Between rules 8 and
+// 9, which may be superseded by what is known better, comes the round-trip time,
+// where it is known of both.
+func compareDestinations(x, y netip.Addr, local []Local, trips map[netip.Addr]time.Duration) int {
+	from, to := sourceFor(x, local), sourceFor(y, local)
+	sx, sy := from.Addr, to.Addr
 	px, lx := classify(x)
 	py, ly := classify(y)
 	if c := prefer(sx.IsValid(), sy.IsValid()); c != 0 || !sx.IsValid() { // rule 1
@@ -161,8 +99,10 @@ func compareDestinations(x, y netip.Addr, local []netip.Addr, trips map[netip.Ad
 	_, lsy := classify(sy)
 	return cmp.Or(
 		prefer(scope(x) == scope(sx), scope(y) == scope(sy)), // rule 2
+		prefer(!from.Deprecated, !to.Deprecated),             // rule 3
 		prefer(lx == lsx, ly == lsy),                         // rule 5
 		cmp.Compare(py, px),                                  // rule 6
+		prefer(!from.Tunnel, !to.Tunnel),                     // rule 7
 		cmp.Compare(scope(x), scope(y)),                      // rule 8
 		nearer(trips[x], trips[y]),
 		longestPrefix(x, sx, y, sy), // rule 9
@@ -186,26 +126,32 @@ func prefer(x, y bool) int {
 	return 0
 }
 
-// sources returns the local addresses of a destination's family, in the order
-// of RFC 6724 section 5, rules 2, 6 and 8: the scope that suffices, the label,
-// the longest common prefix.
-func sources(d netip.Addr, local []netip.Addr) (out []netip.Addr) {
+// sourceFor returns the local address of a destination's family that RFC 6724
+// section 5 has packets leave from, by its rules 2, 3, 6 and 8: the scope that
+// suffices, not deprecated, the label, the longest common prefix. None: the zero
+// Local.
+func sourceFor(d netip.Addr, local []Local) (best Local) {
+	_, label := classify(d)
 	for _, l := range local {
-		if l.Is4() == d.Is4() {
-			out = append(out, l)
+		if l.Addr.Is4() != d.Is4() {
+			continue
+		}
+		if !best.Addr.IsValid() {
+			best = l
+			continue
+		}
+		_, x := classify(l.Addr)
+		_, y := classify(best.Addr)
+		if cmp.Or(
+			compareScopes(scope(l.Addr), scope(best.Addr), scope(d)),
+			prefer(!l.Deprecated, !best.Deprecated),
+			prefer(x == label, y == label),
+			cmp.Compare(commonBits(best.Addr, d), commonBits(l.Addr, d)),
+		) < 0 {
+			best = l
 		}
 	}
-	_, label := classify(d)
-	slices.SortStableFunc(out, func(x, y netip.Addr) int {
-		_, lx := classify(x)
-		_, ly := classify(y)
-		return cmp.Or(
-			compareScopes(scope(x), scope(y), scope(d)),
-			prefer(lx == label, ly == label),
-			cmp.Compare(commonBits(y, d), commonBits(x, d)),
-		)
-	})
-	return out
+	return best
 }
 
 // compareScopes prefers the smaller of two scopes that suffice for a
@@ -221,13 +167,6 @@ func compareScopes(x, y, d int) int {
 		return -compareScopes(y, x, d)
 	}
 	return 0
-}
-
-func sourceFor(d netip.Addr, local []netip.Addr) (best netip.Addr) {
-	if all := sources(d, local); len(all) > 0 {
-		return all[0]
-	}
-	return best
 }
 
 func longestPrefix(x, sx, y, sy netip.Addr) int {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/sctpmh/mh/noid"
 	"github.com/sctpmh/mh/tcpemu"
@@ -25,6 +26,20 @@ type Resolver struct {
 
 	// Relative completes names as people of this host type them.
 	Relative bool
+
+	states states
+}
+
+// locals returns the addresses that packets may leave from with what the system
+// says of them.
+func (r *Resolver) locals() (out []noid.Local) {
+	states := r.states.current(time.Now())
+	for _, a := range r.Local() {
+		l := states[a] // without: nothing is against it
+		l.Addr = a
+		out = append(out, l)
+	}
+	return out
 }
 
 // Resolve finds the hosts behind a name that speak mh.
@@ -82,7 +97,7 @@ func (r *Resolver) legacy(s *noid.Set, port uint16) (out []netip.AddrPort) {
 	if s == nil {
 		return nil
 	}
-	for _, l := range r.Noid.OrderDestinations(s.Name, s.Locators, r.Local()) {
+	for _, l := range r.Noid.Order(s.Name, s.Locators, r.locals()) {
 		out = append(out, netip.AddrPortFrom(l.Addr, port))
 	}
 	return out
@@ -108,7 +123,7 @@ func (r *Resolver) endpoints(sets []*noid.Set) (out []tcpemu.Endpoint) {
 // endpoint is one host of noid's as tcpemu wants it.
 func (r *Resolver) endpoint(s *noid.Set) tcpemu.Endpoint {
 	e := tcpemu.Endpoint{Name: s.Name.String(), Identity: identity(s)}
-	for _, l := range r.Noid.OrderDestinations(s.Name, s.Locators, r.Local()) {
+	for _, l := range r.Noid.Order(s.Name, s.Locators, r.locals()) {
 		e.Remotes = append(e.Remotes, netip.AddrPortFrom(l.Addr, s.Cap.UDPPort))
 	}
 	e.Permit = func(h netip.Addr, listed []netip.Addr, silent bool) []netip.Addr {
