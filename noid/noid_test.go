@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/miekg/dns"
@@ -64,14 +65,33 @@ type world struct {
 	mu  sync.Mutex
 }
 
+// memoryWorld asks the server without sockets. It belongs into a bubble: which
+// answers a lookup still waits for is a matter of time.
+func memoryWorld(t *testing.T, cfg Config) *world {
+	t.Helper()
+	w := worldAt(t, cfg, "")
+	w.servers = []server{memory(w.dns)}
+	return w
+}
+
+// newWorld asks it over loopback.
 func newWorld(t *testing.T, cfg Config) *world {
 	t.Helper()
-	d, err := dnstest.New("127.0.0.1:0", zone)
+	return worldAt(t, cfg, "127.0.0.1:0")
+}
+
+func worldAt(t *testing.T, cfg Config, at string) *world {
+	t.Helper()
+	d, err := dnstest.New(at, zone)
 	if err != nil {
 		t.Fatal(err)
 	}
 	w := &world{t: t, dns: d, now: time.Unix(1e9, 0)}
-	cfg.Upstreams = append(cfg.Upstreams, Upstream{Addr: netip.MustParseAddrPort(d.Addr())})
+	u := netip.MustParseAddrPort("127.0.0.1:1")
+	if at != "" {
+		u = netip.MustParseAddrPort(d.Addr())
+	}
+	cfg.Upstreams = append(cfg.Upstreams, Upstream{Addr: u})
 	if cfg.DNSSEC.Anchors == nil {
 		cfg.DNSSEC.Unsigned = []Name{"."} // none of this is signed, and no zone above says so
 	}
@@ -116,73 +136,81 @@ func want(t *testing.T, what, got, want string) {
 
 // N01: capability and addresses are asked for at once.
 func TestN01ParallelQuestions(t *testing.T) {
-	w := newWorld(t, Config{})
-	r := w.resolve("WWW.example.net")
-	want(t, "legacy", ips(r.Legacy.Locators), "2a00:a::1 9.0.0.1")
-	for _, q := range []uint16{dns.TypeA, dns.TypeAAAA} {
-		if n := w.dns.Asked("www.example.net", q); n != 1 {
-			t.Errorf("%s asked %d times", dns.TypeToString[q], n)
+	synctest.Test(t, func(t *testing.T) {
+		w := memoryWorld(t, Config{})
+		r := w.resolve("WWW.example.net")
+		want(t, "legacy", ips(r.Legacy.Locators), "2a00:a::1 9.0.0.1")
+		for _, q := range []uint16{dns.TypeA, dns.TypeAAAA} {
+			if n := w.dns.Asked("www.example.net", q); n != 1 {
+				t.Errorf("%s asked %d times", dns.TypeToString[q], n)
+			}
 		}
-	}
-	// A capability that comes much later than the addresses is not waited for.
-	w.dns.SetFault("_mhsctp.legacy.example.net", dnstest.Fault{Silent: true})
-	start := time.Now()
-	r = w.resolve("legacy.example.net")
-	if took := time.Since(start); took > time.Second || len(r.MH) != 0 || !errors.Is(r.Partial, ErrTimeout) {
-		t.Errorf("took %v: %+v", took, r)
-	}
+		// A capability that comes much later than the addresses is not waited for.
+		w.dns.SetFault("_mhsctp.legacy.example.net", dnstest.Fault{Silent: true})
+		start := time.Now()
+		r = w.resolve("legacy.example.net")
+		if took := time.Since(start); took > time.Second || len(r.MH) != 0 || !errors.Is(r.Partial, ErrTimeout) {
+			t.Errorf("took %v: %+v", took, r)
+		}
+	})
 }
 
 // N02: each target is a host of its own.
 func TestN02TargetsAreNeverMerged(t *testing.T) {
-	r := newWorld(t, Config{}).resolve("www.example.net")
-	if len(r.MH) != 2 {
-		t.Fatalf("%d hosts", len(r.MH))
-	}
-	want(t, "first", ips(r.MH[0].Locators), "2a00:a::11 2a00:b::11 9.0.0.11")
-	want(t, "second", ips(r.MH[1].Locators), "9.0.0.12")
-	if c := r.MH[1].Cap; c.UDPPort != 9900 || c.Target != "h2.example.net." || c.Flags != 3 {
-		t.Errorf("%+v", c)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		r := memoryWorld(t, Config{}).resolve("www.example.net")
+		if len(r.MH) != 2 {
+			t.Fatalf("%d hosts", len(r.MH))
+		}
+		want(t, "first", ips(r.MH[0].Locators), "2a00:a::11 2a00:b::11 9.0.0.11")
+		want(t, "second", ips(r.MH[1].Locators), "9.0.0.12")
+		if c := r.MH[1].Cap; c.UDPPort != 9900 || c.Target != "h2.example.net." || c.Flags != 3 {
+			t.Errorf("%+v", c)
+		}
+	})
 }
 
 // N03: aliases are followed so far.
 func TestN03Aliases(t *testing.T) {
-	w := newWorld(t, Config{})
-	if r := w.resolve("old.example.net"); len(r.MH) != 2 {
-		t.Errorf("alias: %+v, %v", r.MH, r.Partial)
-	}
-	if r := w.resolve("loop.example.net"); len(r.MH) != 0 || !errors.Is(r.Partial, ErrLimit) {
-		t.Errorf("loop: %v", r.Partial)
-	}
-	want(t, "CNAME", ips(w.resolve("alias.example.net").Legacy.Locators), "2a00:a::30 9.0.0.30")
-	r := w.resolve("bad.example.net")
-	if len(r.MH) != 0 {
-		t.Errorf("incompatible records are used: %+v", r.MH[0].Cap)
-	}
-	for _, reason := range []string{"port 53", "version 7", "key 7777"} {
-		if !strings.Contains(r.Partial.Error(), reason) {
-			t.Errorf("%q is not said: %v", reason, r.Partial)
+	synctest.Test(t, func(t *testing.T) {
+		w := memoryWorld(t, Config{})
+		if r := w.resolve("old.example.net"); len(r.MH) != 2 {
+			t.Errorf("alias: %+v, %v", r.MH, r.Partial)
 		}
-	}
+		if r := w.resolve("loop.example.net"); len(r.MH) != 0 || !errors.Is(r.Partial, ErrLimit) {
+			t.Errorf("loop: %v", r.Partial)
+		}
+		want(t, "CNAME", ips(w.resolve("alias.example.net").Legacy.Locators), "2a00:a::30 9.0.0.30")
+		r := w.resolve("bad.example.net")
+		if len(r.MH) != 0 {
+			t.Errorf("incompatible records are used: %+v", r.MH[0].Cap)
+		}
+		for _, reason := range []string{"port 53", "version 7", "key 7777"} {
+			if !strings.Contains(r.Partial.Error(), reason) {
+				t.Errorf("%q is not said: %v", reason, r.Partial)
+			}
+		}
+	})
 }
 
 // N08, N10, N11: answers live as long as their TTL, within bounds.
 func TestN08TTL(t *testing.T) {
-	w := newWorld(t, Config{})
-	w.resolve("legacy.example.net")
-	total := w.dns.Total()
-	w.advance(59 * time.Second)
-	w.resolve("legacy.example.net")
-	// Negative answers without SOA hold for the floor only.
-	if n := w.dns.Total() - total; n > 1 {
-		t.Errorf("%d questions within the TTL", n)
-	}
-	if err := w.dns.SetZone("legacy.example.net. 60 IN A 9.0.0.31\n"); err != nil {
-		t.Fatal(err)
-	}
-	w.advance(2 * time.Second)
-	want(t, "after the TTL", ips(w.resolve("legacy.example.net").Legacy.Locators), "9.0.0.31")
+	synctest.Test(t, func(t *testing.T) {
+		w := memoryWorld(t, Config{})
+		w.resolve("legacy.example.net")
+		total := w.dns.Total()
+		w.advance(59 * time.Second)
+		w.resolve("legacy.example.net")
+		// Negative answers without SOA hold for the floor only.
+		if n := w.dns.Total() - total; n > 1 {
+			t.Errorf("%d questions within the TTL", n)
+		}
+		if err := w.dns.SetZone("legacy.example.net. 60 IN A 9.0.0.31\n"); err != nil {
+			t.Fatal(err)
+		}
+		w.advance(2 * time.Second)
+		want(t, "after the TTL", ips(w.resolve("legacy.example.net").Legacy.Locators), "9.0.0.31")
+	})
 }
 
 // N14: the static file works without the DNS.
@@ -248,18 +276,20 @@ func TestN21Failures(t *testing.T) {
 
 // N22: addresses that no locator may have.
 func TestN22Filters(t *testing.T) {
-	w := newWorld(t, Config{})
-	want(t, "private beside public", ips(w.resolve("inside.example.net").Legacy.Locators), "9.0.0.40")
-	_, err := w.Resolve(t.Context(), "tricky.example.net", 80)
-	if !errors.Is(err, ErrPolicy) {
-		t.Errorf("tricky: %v", err)
-	}
-	z, err := NewZone("example.net", mustPrefixes("10.0.0.0/8"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	w = newWorld(t, Config{Zones: []Zone{z}})
-	want(t, "in a private zone", ips(w.resolve("inside.example.net").Legacy.Locators), "10.0.0.1 9.0.0.40")
+	synctest.Test(t, func(t *testing.T) {
+		w := memoryWorld(t, Config{})
+		want(t, "private beside public", ips(w.resolve("inside.example.net").Legacy.Locators), "9.0.0.40")
+		_, err := w.Resolve(t.Context(), "tricky.example.net", 80)
+		if !errors.Is(err, ErrPolicy) {
+			t.Errorf("tricky: %v", err)
+		}
+		z, err := NewZone("example.net", mustPrefixes("10.0.0.0/8"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w = memoryWorld(t, Config{Zones: []Zone{z}})
+		want(t, "in a private zone", ips(w.resolve("inside.example.net").Legacy.Locators), "10.0.0.1 9.0.0.40")
+	})
 }
 
 // N23: very long answers come over TCP and are capped.
