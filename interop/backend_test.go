@@ -110,17 +110,18 @@ func boot(t *testing.T, programs, tests []string) *vm.VM {
 }
 
 // run runs a program in a guest and returns what it printed.
-func run(t *testing.T, v *vm.VM, args ...string) (string, error) {
+func run(t *testing.T, v *vm.VM, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
-	var stderr bytes.Buffer
-	p, err := v.Start(vm.Program{Args: args, Stderr: &stderr, Env: []string{"CI=true"}})
+	var complaints bytes.Buffer
+	p, err := v.Start(vm.Program{Args: args, Stderr: &complaints, Env: []string{"CI=true"}})
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	limit := time.AfterFunc(programTime, func() { _ = p.Kill() })
 	defer limit.Stop()
 	out, readErr := io.ReadAll(p)
-	return string(out) + stderr.String(), errors.Join(readErr, p.Wait())
+	err = errors.Join(readErr, p.Wait()) // nothing more is written to complaints
+	return string(out), complaints.String(), err
 }
 
 // programTime bounds a program in a guest: tcpemu's tests take 10 s here, and
@@ -129,9 +130,9 @@ const programTime = 4 * time.Minute
 
 func runEmulation(t *testing.T, v *vm.VM, pair string) string {
 	start := time.Now()
-	out, err := run(t, v, "/tcpemu.test", "-test.v", "-backends", pair)
+	out, complaints, err := run(t, v, "/tcpemu.test", "-test.v", "-backends", pair)
 	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("%v\n%s%s", err, out, complaints)
 	}
 	return fmt.Sprintf("%d passed in %s", strings.Count(out, "\n--- PASS"), seconds(time.Since(start)))
 }
@@ -140,7 +141,7 @@ func runEmulation(t *testing.T, v *vm.VM, pair string) string {
 const longestStall = 300
 
 func runDemo(t *testing.T, v *vm.VM, pair string) string {
-	out, err := run(t, v, "/mh", "demo", "--json", "--size", "20", "--backend", pair)
+	out, complaints, err := run(t, v, "/mh", "demo", "--json", "--size", "20", "--backend", pair)
 	var verdict struct {
 		OK             bool `json:"ok"`
 		HashEqual      bool `json:"hash_equal"`
@@ -149,10 +150,10 @@ func runDemo(t *testing.T, v *vm.VM, pair string) string {
 	}
 	last := out[strings.LastIndexByte(strings.TrimSpace(out), '\n')+1:]
 	if jerr := json.Unmarshal([]byte(last), &verdict); err != nil || jerr != nil {
-		t.Fatalf("%v, %v\n%s", err, jerr, out)
+		t.Fatalf("%v, %v\n%s%s", err, jerr, out, complaints)
 	}
 	if !verdict.OK || !verdict.HashEqual || verdict.LongestStallMS > longestStall {
-		t.Errorf("%+v, stalls may last %d ms\n%s", verdict, longestStall, out)
+		t.Errorf("%+v, stalls may last %d ms\n%s%s", verdict, longestStall, out, complaints)
 	}
 	return fmt.Sprintf("hash equal, %d failovers, longest stall %d ms", verdict.Failovers, verdict.LongestStallMS)
 }

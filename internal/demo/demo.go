@@ -153,7 +153,7 @@ func (o Options) run(ctx context.Context) (Verdict, error) {
 		return Verdict{}, err
 	}
 	defer server.Close()
-	gw, err := startDaemons(l)
+	gw, socks, err := startDaemons(l)
 	if err != nil {
 		return Verdict{}, err
 	}
@@ -167,6 +167,11 @@ func (o Options) run(ctx context.Context) (Verdict, error) {
 	v.Failovers = len(v.Moves)
 	v.OK = v.survived(o.Size) && v.Failovers >= 2
 	s.verdict(v)
+	if !v.OK {
+		for _, p := range []*lab.Proc{gw, socks} {
+			fmt.Fprintf(os.Stderr, "%s logged:\n%s\n", p.Name, p.Log())
+		}
+	}
 	if o.Compare {
 		for _, rival := range rivals(l) {
 			if ctx.Err() != nil {
@@ -189,18 +194,17 @@ func (o Options) run(ctx context.Context) (Verdict, error) {
 
 // startDaemons starts both programs and returns the gateway, which knows of
 // the failovers: it sends the data.
-func startDaemons(l *lab.Lab) (gw *lab.Proc, err error) {
+func startDaemons(l *lab.Lab) (gw, socks *lab.Proc, err error) {
 	if gw, err = l.StartGateway(serverAddr, ""); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := gw.AwaitReady(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	socks, err := l.StartSocks("")
-	if err != nil {
-		return nil, err
+	if socks, err = l.StartSocks(""); err != nil {
+		return nil, nil, err
 	}
-	return gw, socks.AwaitReady()
+	return gw, socks, socks.AwaitReady()
 }
 
 // play downloads once while the providers go dark in turn.
