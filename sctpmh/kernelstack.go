@@ -139,15 +139,20 @@ func (s *kernelStack) dial(ctx context.Context, remote []netip.AddrPort, early f
 		return nil, s.dialError(ctx, err, to, encap)
 	}
 	// What was dialled has yet to be permitted, except for who answered.
-	if err = c.Restrict(nil, false); err == nil {
-		var d *kernelDriver
-		if d, err = s.newDriver(c, netip.Addr{}); err == nil {
-			return d.assoc, d.early(early)
-		}
+	c.Undecided(permitTime)
+	d, err := s.newDriver(c, netip.Addr{})
+	if err != nil {
+		c.Abort(err.Error())
+		return nil, err
 	}
-	c.Abort(err.Error())
-	return nil, err
+	return d.assoc, d.early(early)
 }
+
+// permitTime is how long the kernel may repeat over any address that was dialled
+// what the peer did not acknowledge: until then whoever dials has called Permit,
+// or does not mean to. Without the limit a peer could have all data of such an
+// association sent to addresses of its name that nobody permitted.
+const permitTime = 10 * time.Second
 
 // dialError translates the kernel's.
 func (s *kernelStack) dialError(ctx context.Context, err error, to []netip.Addr, encap uint16) error {

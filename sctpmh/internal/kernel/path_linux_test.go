@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/netip"
 	"slices"
 	"sync/atomic"
 	"syscall"
@@ -361,6 +362,51 @@ func TestKernelRestrictWithdrawn(t *testing.T) {
 	err := wantEnd(t, a)
 	if no, ok := errors.AsType[*NotPermittedError](err); !ok || !slices.Equal(no.Addrs, right[1:]) {
 		t.Errorf("end: %v", err)
+	}
+}
+
+// Nobody has decided yet which addresses may be used, and that of the handshake
+// misses an answer: the association lives to hear the decision, and ends when
+// there is none.
+func TestKernelUndecided(t *testing.T) {
+	begin := func(limit time.Duration) (a, b *Conn, right []netip.Addr) {
+		t.Helper()
+		w := newWorld(t)
+		left := ipv4(w.left)
+		right = ipv4(w.right)
+		l := w.listen(t, right, nil)
+		a, b = w.join(t, l, left, right, 0, nil)
+		if err := b.Restrict(left, false); err != nil { // it answers over either path
+			t.Fatal(err)
+		}
+		wantEvent(t, b, "the second address is confirmed", func(e Event) bool {
+			return e.Kind == PathChanged && e.Addr == left[1] && e.Change == PathConfirmed
+		})
+		a.Undecided(limit)
+		for _, p := range a.Paths() {
+			if p.Permitted != (p.Addr == right[0]) {
+				t.Errorf("undecided: %+v", p)
+			}
+		}
+		if err := w.isps[0].Cut(); err != nil {
+			t.Fatal(err)
+		}
+		send(t, a, Message{Data: []byte("over whatever works")})
+		return a, b, right
+	}
+	a, b, right := begin(time.Hour)
+	wantEvent(t, a, "the first address is left", func(e Event) bool {
+		return e.Kind == PathChanged && e.Addr == right[0] && e.Change == PathPotentiallyFailed
+	})
+	if err := a.Restrict(right, false); err != nil {
+		t.Fatal(err)
+	}
+	wantMessage(t, b)
+
+	a, _, right = begin(time.Second)
+	err := wantEnd(t, a)
+	if no, ok := errors.AsType[*NotPermittedError](err); !ok || !slices.Equal(no.Addrs, right[1:]) {
+		t.Errorf("without a decision it ended with %v", err)
 	}
 }
 

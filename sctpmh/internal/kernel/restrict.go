@@ -4,13 +4,15 @@ import (
 	"net/netip"
 	"slices"
 	"syscall"
+	"time"
 )
 
 // restriction is which addresses of the peer may be used beside that of the
 // handshake. At first it is those that were dialled.
 type restriction struct {
-	addrs  []netip.Addr
-	strict bool
+	addrs     []netip.Addr
+	strict    bool
+	undecided bool // Undecided was called, and Restrict was not yet
 }
 
 // Restrict says which addresses of the peer, beside that of the handshake, may
@@ -36,6 +38,35 @@ func (c *Conn) Restrict(permitted []netip.Addr, strict bool) error {
 	c.permit = permit(permitted, strict)
 	c.mu.Unlock()
 	return c.enforceLocked()
+}
+
+// Undecided says that it is yet to be decided which addresses may be used: until
+// Restrict is called none is probed or preferred beside that of the handshake.
+// But a dial that asks who the peer is before it permits anything must not fail
+// because the first answer is late, so an address that was dialled is no reason to
+// abort so far: the kernel may repeat there what was not acknowledged. After a
+// limit without Restrict none is permitted.
+func (c *Conn) Undecided(limit time.Duration) {
+	c.enforcing.Lock()
+	defer c.enforcing.Unlock()
+	c.mu.Lock()
+	c.permit = restriction{undecided: true}
+	c.mu.Unlock()
+	_ = c.enforceLocked() // it aborts only for what Recv will say too
+	time.AfterFunc(limit, c.decide)
+}
+
+// decide permits nothing where nobody has decided.
+func (c *Conn) decide() {
+	c.enforcing.Lock()
+	defer c.enforcing.Unlock()
+	c.mu.Lock()
+	late := c.permit.undecided
+	c.permit.undecided = false
+	c.mu.Unlock()
+	if late {
+		_ = c.enforceLocked() // Recv says what became of it
+	}
 }
 
 // Check is for who does not call Recv for a while: it acts upon what became of
@@ -80,14 +111,14 @@ func (c *Conn) enforce() error {
 
 func (c *Conn) enforceLocked() error {
 	c.mu.Lock()
-	strict := c.permit.strict
+	r := c.permit
 	c.mu.Unlock()
 	paths, err := c.paths()
 	if err == syscall.ENOMEM { // more than maxAddrs
 		c.Abort("too many addresses")
 		return c.Err()
 	}
-	if v := judge(paths, strict); v.abort != nil {
+	if v := judge(paths, r); v.abort != nil {
 		c.ended(&NotPermittedError{v.abort})
 		c.Close()
 		return c.Err()
@@ -119,7 +150,7 @@ type verdict struct {
 }
 
 // judge compares the paths with what is permitted.
-func judge(paths []Path, strict bool) (v verdict) {
+func judge(paths []Path, r restriction) (v verdict) {
 	var works, best netip.Addr // of those that are permitted
 	var others, dangerous []netip.Addr
 	prefer := false
@@ -138,9 +169,9 @@ func judge(paths []Path, strict bool) (v verdict) {
 		}
 	}
 	switch {
-	case strict && len(others) > 0:
+	case r.strict && len(others) > 0:
 		v.abort = others
-	case !works.IsValid() && len(dangerous) > 0:
+	case !works.IsValid() && len(dangerous) > 0 && !r.undecided:
 		v.abort = dangerous
 	case prefer && works.IsValid():
 		v.primary = works

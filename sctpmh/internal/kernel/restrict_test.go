@@ -11,24 +11,27 @@ func TestJudge(t *testing.T) {
 	permitted := func(a netip.Addr, s PathState) Path { return Path{Addr: a, State: s, Permitted: true} }
 	other := func(a netip.Addr, s PathState) Path { return Path{Addr: a, State: s} }
 	first := func(p Path) Path { p.Primary = true; return p }
+	strict, lax, undecided := restriction{strict: true}, restriction{}, restriction{undecided: true}
 	for _, test := range []struct {
-		name   string
-		paths  []Path
-		strict bool
-		want   verdict
+		name  string
+		paths []Path
+		rule  restriction
+		want  verdict
 	}{
-		{"all are permitted", []Path{first(permitted(a, Active)), permitted(b, Unconfirmed)}, true, verdict{}},
-		{"another one is listed", []Path{first(permitted(a, Active)), other(b, Unconfirmed)}, false, verdict{}},
-		{"another one is listed, strictly", []Path{first(permitted(a, Active)), other(b, Unconfirmed)}, true, verdict{abort: []netip.Addr{b}}},
-		{"another one is preferred", []Path{first(other(a, Active)), permitted(b, Active)}, false, verdict{primary: b}},
-		{"the path that works is preferred", []Path{first(other(a, Unconfirmed)), permitted(b, PotentiallyFailed), permitted(c, Active)}, false, verdict{primary: c}},
-		{"one in doubt is better than another", []Path{first(other(a, Unconfirmed)), permitted(b, Inactive)}, false, verdict{primary: b}},
-		{"data would move to another", []Path{first(permitted(a, PotentiallyFailed)), other(b, Active)}, false, verdict{abort: []netip.Addr{b}}},
-		{"data cannot move", []Path{first(permitted(a, Inactive)), other(b, Unconfirmed)}, false, verdict{}},
-		{"data moves to a permitted one", []Path{first(permitted(a, Inactive)), permitted(c, Active), other(b, Active)}, false, verdict{}},
-		{"it has ended", nil, true, verdict{}},
+		{"all are permitted", []Path{first(permitted(a, Active)), permitted(b, Unconfirmed)}, strict, verdict{}},
+		{"another one is listed", []Path{first(permitted(a, Active)), other(b, Unconfirmed)}, lax, verdict{}},
+		{"another one is listed, strictly", []Path{first(permitted(a, Active)), other(b, Unconfirmed)}, strict, verdict{abort: []netip.Addr{b}}},
+		{"another one is preferred", []Path{first(other(a, Active)), permitted(b, Active)}, lax, verdict{primary: b}},
+		{"the path that works is preferred", []Path{first(other(a, Unconfirmed)), permitted(b, PotentiallyFailed), permitted(c, Active)}, lax, verdict{primary: c}},
+		{"one in doubt is better than another", []Path{first(other(a, Unconfirmed)), permitted(b, Inactive)}, lax, verdict{primary: b}},
+		{"data would move to another", []Path{first(permitted(a, PotentiallyFailed)), other(b, Active)}, lax, verdict{abort: []netip.Addr{b}}},
+		{"data would move to one that is yet to be permitted", []Path{first(permitted(a, PotentiallyFailed)), other(b, Active)}, undecided, verdict{}},
+		{"one that is yet to be permitted is preferred", []Path{first(other(a, Active)), permitted(b, Inactive)}, undecided, verdict{primary: b}},
+		{"data cannot move", []Path{first(permitted(a, Inactive)), other(b, Unconfirmed)}, lax, verdict{}},
+		{"data moves to a permitted one", []Path{first(permitted(a, Inactive)), permitted(c, Active), other(b, Active)}, lax, verdict{}},
+		{"it has ended", nil, strict, verdict{}},
 	} {
-		if got := judge(test.paths, test.strict); !reflect.DeepEqual(got, test.want) {
+		if got := judge(test.paths, test.rule); !reflect.DeepEqual(got, test.want) {
 			t.Errorf("%s: %+v, want %+v", test.name, got, test.want)
 		}
 	}
