@@ -62,6 +62,15 @@ func TestHandWrittenBeside(t *testing.T) {
 	w.publish(wanted("9.0.0.11"), 0)
 }
 
+// Of several that were entered by hand one that says what this host would is
+// enough.
+func TestHandWrittenTwice(t *testing.T) {
+	w := newWorld(t, handWritten+service+` 300 IN SVCB 9 gw.example.net. port=9950 key65280="\001\001"`+"\n")
+	if plan := w.publish(wanted("9.0.0.11"), 1); len(plan.Notes) > 0 {
+		t.Errorf("notes %q", plan.Notes)
+	}
+}
+
 // The same in the other form.
 func TestHandWrittenText(t *testing.T) {
 	w := newWorld(t, service+` 300 IN TXT "v=mh1 udp=9899 f=1"`+"\n")

@@ -113,7 +113,9 @@ func TestPublish(t *testing.T) {
 
 	moving := wanted("9.0.0.12", "2a00:a::11")
 	moving.TTL = MovingTTL
-	w.publish(moving, 1)
+	plan := w.publish(moving, 1)
+	wantChange(t, plan, "- gw.example.net. 300 IN A 9.0.0.12  ; TTL becomes 30")
+	wantChange(t, plan, "+ gw.example.net. 30 IN A 9.0.0.12")
 	w.has(host, "A", "30 9.0.0.12")
 	w.publish(moving, 0)
 
@@ -300,6 +302,27 @@ func TestRefusals(t *testing.T) {
 	w.Key = &good
 	w.dns.LeaveUnsigned(true)
 	wantError(t, send(), "the answer is not signed")
+}
+
+// Clocks may differ by what RFC 8945 section 10 recommends, either way.
+func TestFudge(t *testing.T) {
+	w := newWorld(t, "")
+	for _, off := range []time.Duration{-290 * time.Second, 290 * time.Second} {
+		w.now = func() time.Time { return time.Now().Add(off) }
+		if _, err := w.Publish(t.Context(), wanted(fmt.Sprint("9.0.0.", 1+w.dns.Updates()))); err != nil {
+			t.Errorf("%v: %v", off, err)
+		}
+	}
+	if n := w.dns.Updates(); n != 2 {
+		t.Errorf("%d updates, want 2", n)
+	}
+}
+
+// What a server without authority has at the name is not where updates go.
+func TestReadAuthority(t *testing.T) {
+	p := &Primary{Addr: cache(t), Zone: "example.net."}
+	_, err := p.Read(t.Context(), host)
+	wantError(t, err, "has no authority for gw.example.net.: another server has, name the zone's primary with --server")
 }
 
 // The server's clock is in the answer (RFC 8945 section 5.2.3).

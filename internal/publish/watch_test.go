@@ -25,6 +25,8 @@ type moves struct {
 
 	mu    sync.Mutex
 	addrs []netip.Addr
+	blind error // why the addresses are not known
+	asked int   // how often they were looked at
 	fail  error
 	plan  *Plan
 	sent  []string
@@ -33,12 +35,18 @@ type moves struct {
 
 // watch plays a host in a bubble; play returns while the watcher runs.
 func watch(t *testing.T, withdraw bool, play func(*moves)) {
+	watchAs(t, func(w *Watcher) { w.Withdraw = withdraw }, play)
+}
+
+// watchAs does so with a watcher that configure has changed.
+func watchAs(t *testing.T, configure func(*Watcher), play func(*moves)) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &moves{T: t, changed: make(chan struct{}, 1), start: time.Now(), plan: &Plan{}}
 		m.watcher = Watcher{
 			Want: Want{Name: host, Host: self, Cap: Capability(host, 9899)}, Current: m.current, Publish: m.publish,
-			Changed: m.changed, Withdraw: withdraw, Log: slog.New(slog.NewTextHandler(&m.log, nil)),
+			Changed: m.changed, Log: slog.New(slog.NewTextHandler(&m.log, nil)),
 		}
+		configure(&m.watcher)
 		m.addrs = []netip.Addr{netip.MustParseAddr("9.0.0.1")}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
@@ -56,15 +64,17 @@ func watch(t *testing.T, withdraw bool, play func(*moves)) {
 func (m *moves) current() ([]netip.Addr, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.addrs, nil
+	m.asked++
+	return m.addrs, m.blind
 }
 
-func (m *moves) publish(_ context.Context, w *Want) (*Plan, error) {
+func (m *moves) publish(ctx context.Context, w *Want) (*Plan, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	what := fmt.Sprintf("%v ttl %d at %v", w.Addrs, w.TTL, time.Since(m.start))
 	if w.Cap == nil {
-		what = "withdrawn"
+		deadline, limited := ctx.Deadline()
+		what = fmt.Sprintf("withdrawn by %s, in time: %v", w.Host, ctx.Err() == nil && limited && time.Until(deadline) == farewell)
 	}
 	m.sent = append(m.sent, what)
 	return m.plan, m.fail
@@ -203,6 +213,53 @@ func TestWatchRival(t *testing.T) {
 	})
 }
 
+// The TTL is the operator's, also where it is lower than that of hosts that
+// move.
+func TestWatchTTL(t *testing.T) {
+	watchAs(t, func(w *Watcher) { w.TTL = 10 }, func(m *moves) {
+		m.pass(time.Minute)
+		m.have("9.0.0.2")
+		m.want("both", "[9.0.0.1] ttl 10 at 0s", "[9.0.0.2] ttl 10 at 1m0s")
+	})
+	watchAs(t, func(w *Watcher) { w.TTL = 3600 }, func(m *moves) {
+		m.pass(time.Minute)
+		m.have("9.0.0.2")
+		m.pass(settle)
+		m.want("all", "[9.0.0.1] ttl 3600 at 0s", "[9.0.0.2] ttl 30 at 1m0s", "[9.0.0.2] ttl 3600 at 11m0s")
+	})
+}
+
+// Where nobody tells of changes, or the addresses are not known, they are
+// looked at every pause, and no more often.
+func TestWatchPolls(t *testing.T) {
+	polls := func(m *moves, why string) {
+		m.mu.Lock()
+		m.asked = 0
+		m.mu.Unlock()
+		m.pass(10 * pause)
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if m.asked != 10 {
+			m.Errorf("%s: looked at %d times in %v, want 10", why, m.asked, 10*pause)
+		}
+	}
+	watchAs(t, func(w *Watcher) { w.Changed = nil }, func(m *moves) {
+		m.want("first", "[9.0.0.1] ttl 300 at 0s")
+		polls(m, "nobody tells")
+		m.want("nothing has changed")
+	})
+	watch(t, false, func(m *moves) {
+		m.want("first", "[9.0.0.1] ttl 300 at 0s")
+		m.mu.Lock()
+		m.blind = errors.New("no netlink")
+		m.mu.Unlock()
+		m.have("9.0.0.1")
+		m.want("the change has been looked at")
+		polls(m, "not known")
+		m.want("what is not known is not withdrawn")
+	})
+}
+
 // What is to be said of other hosts is said once, and again when it has been
 // otherwise meanwhile.
 func TestWatchNotes(t *testing.T) {
@@ -228,7 +285,7 @@ func TestWatchNotes(t *testing.T) {
 func TestWatchWithdraws(t *testing.T) {
 	watch(t, true, func(m *moves) {
 		m.want("first", "[9.0.0.1] ttl 300 at 0s")
-		m.atEnd = []string{"withdrawn"}
+		m.atEnd = []string{"withdrawn by here, in time: true"}
 	})
 }
 
