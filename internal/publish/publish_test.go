@@ -333,6 +333,9 @@ func TestClocks(t *testing.T) {
 	if got := clocks(tsig, now); got != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}
+	if got := clocks(tsig, now.Add(-2*time.Hour)); !strings.HasSuffix(got, "T23:46:40Z, 30m0s apart") {
+		t.Errorf("a clock that is behind: %s", got)
+	}
 }
 
 // A zone is looked for from the name up.
