@@ -127,6 +127,11 @@ _mhsctp.two  60 IN SVCB 1 two port=9899 key65280="\001\001"
 	}
 	report.AllServers()
 	both(t, "sit-split-view", report, false, d)
+
+	fine := Name{OK: true, Verdict: "fine"}
+	if fine.AllServers(); fine.Verdict != "fine" {
+		t.Errorf("where nothing is missing it says %q", fine.Verdict)
+	}
 }
 
 // The other way round.
