@@ -41,6 +41,11 @@ func wantHost(t *testing.T, r *noid.Resolver, name, host, addrs string, port uin
 		t.Errorf("%s: %v", name, err)
 		return
 	}
+	if res.Late != nil { // the addresses came long before the record
+		if res.MH, err = res.Late(t.Context()); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 	if len(res.MH) != 1 {
 		t.Errorf("%s: %d hosts: %v", name, len(res.MH), res.Partial)
 		return
@@ -133,7 +138,7 @@ func TestPublish(t *testing.T) {
 			return p
 		}
 		want := &publish.Want{
-			Name: name, TTL: publish.MovingTTL, Addrs: []netip.Addr{netip.MustParseAddr("9.0.1.1"), netip.MustParseAddr("9.0.1.2")},
+			Name: name, Host: "laptop", TTL: publish.MovingTTL, Addrs: []netip.Addr{netip.MustParseAddr("9.0.1.1"), netip.MustParseAddr("9.0.1.2")},
 			Cap: &noid.Capability{Target: name, UDPPort: 9901, SCTPPort: 9901, Flags: noid.FlagEmul},
 		}
 		if plan, err := find(stranger).Publish(t.Context(), want); err == nil {
@@ -153,7 +158,7 @@ func TestPublish(t *testing.T) {
 		}
 		r = newResolver(t, noid.Config{Upstreams: plainly(server)})
 		wantHost(t, r, name.String(), name.String(), "9.0.1.2", 9901, noid.ChanPlain)
-		if _, err := find(key).Publish(t.Context(), publish.Withdrawal(name)); err != nil {
+		if _, err := find(key).Publish(t.Context(), publish.Withdrawal(name, want.Host)); err != nil {
 			t.Fatalf("%v: %v", server, err)
 		}
 		r = newResolver(t, noid.Config{Upstreams: plainly(server)})
