@@ -26,14 +26,12 @@ type Resolver struct {
 
 	// Relative completes names as people of this host type them.
 	Relative bool
-
-	states states
 }
 
 // locals returns the addresses that packets may leave from with what the system
 // says of them.
 func (r *Resolver) locals() (out []noid.Local) {
-	states := r.states.current(time.Now())
+	states := systemStates.current(time.Now())
 	for _, a := range r.Local() {
 		l := states[a] // without: nothing is against it
 		l.Addr = a

@@ -12,6 +12,9 @@ import (
 // true: a page with many links is one question.
 const statesTime = time.Second
 
+// systemStates is one for all resolvers, as the system is.
+var systemStates states
+
 // states is what the system says of its addresses.
 type states struct {
 	mu     sync.Mutex // leaf; guards what follows

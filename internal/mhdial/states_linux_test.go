@@ -71,13 +71,14 @@ func TestTransition(t *testing.T) {
 func TestLocals(t *testing.T) {
 	a, b := netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::2")
 	r := &Resolver{Local: func() []netip.Addr { return []netip.Addr{a, b} }}
-	now := r.states.looked.AddDate(2000, 0, 0)
-	first := r.states.current(now)
-	r.states.known = map[netip.Addr]noid.Local{b: {Addr: b, Deprecated: true}}
-	if again := r.states.current(now.Add(statesTime - 1)); !again[b].Deprecated {
+	var s states
+	now := s.looked.AddDate(2000, 0, 0)
+	first := s.current(now)
+	s.known = map[netip.Addr]noid.Local{b: {Addr: b, Deprecated: true}}
+	if again := s.current(now.Add(statesTime - 1)); !again[b].Deprecated {
 		t.Error("it is asked for within its time")
 	}
-	if later := r.states.current(now.Add(statesTime)); later[b].Deprecated || len(later) != len(first) {
+	if later := s.current(now.Add(statesTime)); later[b].Deprecated || len(later) != len(first) {
 		t.Errorf("it is not asked for after its time: %v", later)
 	}
 	for _, l := range r.locals() {
