@@ -72,7 +72,6 @@ func (s *scene) awaitOctets(p *testnet.ISP, to *testnet.Host, n uint64) {
 type download struct {
 	s    *scene
 	c    *net.TCPConn
-	sum  []byte
 	got  int64
 	size int64
 	hash interface {
