@@ -82,8 +82,11 @@ func (e *Endpoint) listen(local []netip.AddrPort) (err error) {
 func (e *Endpoint) Addrs() []netip.AddrPort { return e.stack.locals() }
 
 // Dial makes an association with the endpoint behind the remote addresses,
-// which are tried in this order, 250 ms apart; the first that answers is used.
-// It returns when the handshake is complete or has failed, or when ctx ends.
+// which are tried 250 ms apart, each with the local address that has least in
+// common with those before; the first that answers is used. It returns when the
+// handshake is complete or has failed, or when ctx ends. After some seconds of
+// silence it fails, unless ctx leaves time for the two further attempts that an
+// address gets, after half a minute and after another minute.
 // The error says which addresses were tried.
 func (e *Endpoint) Dial(ctx context.Context, remote []netip.AddrPort) (*Assoc, error) {
 	return e.DialEarly(ctx, remote, nil)

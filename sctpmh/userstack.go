@@ -309,7 +309,11 @@ func (s *userStack) dial(ctx context.Context, remote []netip.AddrPort, early fun
 	made := make(chan *Assoc, 1)
 	failed := make(chan error, 1)
 	dial := func() {
-		l, err := s.newLoop(s.engine.Dial(s.now(), pairs, 0, s.ep.cfg.Port))
+		m := s.engine.Dial(s.now(), pairs, 0, s.ep.cfg.Port)
+		if by, ok := ctx.Deadline(); ok {
+			m.GiveUpBy(s.now().Add(time.Until(by)))
+		}
+		l, err := s.newLoop(m)
 		if err != nil {
 			failed <- err
 			return

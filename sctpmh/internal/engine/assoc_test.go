@@ -187,6 +187,22 @@ func TestDialTimesOutNamingThePairs(t *testing.T) {
 	}
 }
 
+// Nobody has to wait for an answer to what will not be asked.
+func TestDialEndsWithItsUsersPatience(t *testing.T) {
+	for patience, ends := range map[time.Duration]bool{20 * time.Second: true, 40 * time.Second: false} {
+		n := newPair(t, Config{}, Config{})
+		n.drop = silent(onPath1, onPath2)
+		n.a.assoc = n.a.ep.Dial(n.now, []Pair{onPath1, onPath2}, 4000, 5000)
+		n.a.assoc.GiveUpBy(n.now.Add(patience))
+		n.advance(7 * time.Second) // the last INITs may still be answered
+		n.wantNoEvent(n.a, EventClosed)
+		n.advance(time.Second)
+		if n.a.assoc.Closed() != ends {
+			t.Errorf("with %v to wait, closed: %v", patience, !ends)
+		}
+	}
+}
+
 // A network that is away for longer than the first INITs take is not the end of
 // a dial.
 func TestDialOutlivesAnOutage(t *testing.T) {

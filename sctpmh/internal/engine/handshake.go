@@ -27,6 +27,7 @@ type handshake struct {
 	on         Pair     // where it came from
 	sentAt     Time
 	refusal    error // the last ABORT that answered an INIT
+	patience   Time  // until when the user waits; 0: as long as it takes
 	early      earlyState
 }
 
@@ -132,10 +133,14 @@ func (a *Assoc) nextCandidate(now Time) {
 			quiet.earlier(&later)
 		}
 	}
-	if h.t1 = later; !later.armed {
+	if h.t1 = later; !later.armed || h.patience != 0 && later.at >= h.patience {
 		a.fail(now, &TimeoutError{Op: "handshake", Tried: tried})
 	}
 }
+
+// GiveUpBy says until when the user waits for the handshake: when nothing more
+// may be sent by then, the dial fails at once.
+func (a *Assoc) GiveUpBy(t Time) { a.hs.patience = t }
 
 // worthInit reports whether a candidate is to get another INIT, be it later. A
 // single one is tried as often as RFC 9260 has it; of several each address gets
