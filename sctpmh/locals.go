@@ -108,7 +108,7 @@ func (s *userStack) addLocal(local netip.AddrPort) error {
 		case len(before) >= localLimit:
 			return errLocals
 		}
-		sock, err := s.openBeside(local, before[0].Local().Port())
+		sock, err := s.openBeside(local, s.port)
 		if err != nil {
 			return err
 		}

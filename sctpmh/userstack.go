@@ -24,6 +24,7 @@ type userStack struct {
 	ep    *Endpoint
 	start time.Time
 	watch *addrwatch.Watcher // calls localChanged; nil: nobody does
+	port  uint16             // of the first address: peers look for the others there too
 
 	table   table
 	inbox   chan arrival     // packets that no association owns
@@ -48,6 +49,7 @@ func newUserStack(e *Endpoint, local []netip.AddrPort) (*userStack, error) {
 	s := &userStack{
 		ep:      e,
 		start:   time.Now(),
+		port:    socks[0].Local().Port(),
 		table:   newTable(),
 		inbox:   make(chan arrival, strayLimit),
 		command: make(chan func()),
@@ -290,6 +292,9 @@ func (s *userStack) refuse(m *engine.Assoc, why string, limit int) {
 	}
 }
 
+// maxPatience is longer than any handshake takes.
+const maxPatience = time.Hour
+
 // dial tries the pairs of local and remote addresses in turn.
 func (s *userStack) dial(ctx context.Context, remote []netip.AddrPort, early func(*Assoc)) (*Assoc, error) {
 	if s.ep.cfg.Backend == Raw {
@@ -311,7 +316,7 @@ func (s *userStack) dial(ctx context.Context, remote []netip.AddrPort, early fun
 	dial := func() {
 		m := s.engine.Dial(s.now(), pairs, 0, s.ep.cfg.Port)
 		if by, ok := ctx.Deadline(); ok {
-			m.GiveUpBy(s.now().Add(time.Until(by)))
+			m.GiveUpBy(s.now().Add(min(time.Until(by), maxPatience)))
 		}
 		l, err := s.newLoop(m)
 		if err != nil {

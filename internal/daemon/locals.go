@@ -83,13 +83,14 @@ type locals struct {
 
 	// Owned by who reports.
 	host  *Host
+	port  uint16 // the usual one
 	named bool
 	gone  []netip.Addr // yet to be removed: an endpoint keeps its last address
 }
 
 // follow begins. absent are the addresses that were named and are not there.
 func (l *locals) follow(h *Host, absent []netip.Addr) {
-	l.host, l.named = h, len(h.cfg.Transport.Local) > 0
+	l.host, l.named, l.port = h, len(h.cfg.Transport.Local) > 0, h.Endpoint.Addrs()[0].Port()
 	if !follows(h.cfg) || l.named && len(absent) == 0 {
 		return
 	}
@@ -128,15 +129,14 @@ func (l *locals) changed(a netip.Addr, there bool) {
 }
 
 func (l *locals) add(a netip.Addr) {
-	usual := l.host.Endpoint.Addrs()[0].Port()
 	if err := l.host.Endpoint.AddLocal(netip.AddrPortFrom(a, 0)); err != nil {
 		l.host.Log.Warn("a new local address is not used: restart to try again", "addr", a, "error", err)
 		return
 	}
 	l.host.Log.Info("local address added", "addr", a, "transport", l.host.Endpoint.Addrs())
 	for _, x := range l.host.Endpoint.Addrs() {
-		if x.Addr() == a && x.Port() != usual {
-			l.host.Log.Warn("another program has the UDP port at a new local address: who dials it there gets no answer", "addr", a, "port", usual)
+		if x.Addr() == a && x.Port() != l.port {
+			l.host.Log.Warn("another program has the UDP port at a new local address: who dials it there gets no answer", "addr", a, "port", l.port)
 		}
 	}
 }

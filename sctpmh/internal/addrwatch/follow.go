@@ -17,7 +17,8 @@ const (
 	// lease that is renewed and a host that wakes up have the same address again.
 	forgetAfter = time.Minute
 
-	// maxFollowed bounds the addresses that are followed. Whoever is on the link
+	// maxFollowed bounds the addresses that are followed beside those that were there
+	// at first. Whoever is on the link
 	// can announce prefixes without end (RFC 6104); each would be an address of
 	// this host, a socket and paths of every association.
 	maxFollowed = 16
@@ -55,6 +56,7 @@ type follower struct {
 // followed is an address that was reported, or will be if it stays.
 type followed struct {
 	addr  netip.Addr
+	first bool      // it was there from the beginning
 	there bool      // as it was reported last
 	since time.Time // that it is otherwise; zero: it is not
 }
@@ -62,9 +64,19 @@ type followed struct {
 func newFollower(have, only []netip.Addr) *follower {
 	f := &follower{only: slices.Clone(only)}
 	for _, a := range have {
-		f.known = append(f.known, followed{addr: a, there: true})
+		f.known = append(f.known, followed{addr: a, first: true, there: true})
 	}
 	return f
+}
+
+// others counts the addresses that have come since.
+func (f *follower) others() (n int) {
+	for _, x := range f.known {
+		if !x.first {
+			n++
+		}
+	}
+	return n
 }
 
 // next returns what has come and gone, and when to look again, 0 for when
@@ -73,7 +85,7 @@ func (f *follower) next(now time.Time, s snapshot) (changes []followed, again ti
 	candidates := f.candidates(s)
 	for _, a := range candidates {
 		known := func(x followed) bool { return x.addr == a }
-		if len(f.known) < maxFollowed && !slices.ContainsFunc(f.known, known) {
+		if !slices.ContainsFunc(f.known, known) && (len(f.only) > 0 || f.others() < maxFollowed) {
 			f.known = append(f.known, followed{addr: a})
 		}
 	}

@@ -77,16 +77,31 @@ func TestFollowerIsBounded(t *testing.T) {
 		}
 		return scene(all...)
 	}
-	if got := strings.Count(play(f, step{flood(1), time.Hour}), "comes"); got != maxFollowed-2 {
-		t.Errorf("%d addresses come, want %d", got, maxFollowed-2)
+	if got := strings.Count(play(f, step{flood(1), time.Hour}), "comes"); got != maxFollowed {
+		t.Errorf("%d addresses come, want %d", got, maxFollowed)
 	}
 	for net := 2; net < 50; net++ {
 		play(f, step{flood(net), time.Second / 2}) // none of them stays
-		if len(f.known) > maxFollowed {
-			t.Fatalf("%d addresses are followed, at most %d", len(f.known), maxFollowed)
+		if f.others() > maxFollowed {
+			t.Fatalf("%d addresses are followed, at most %d", f.others(), maxFollowed)
 		}
 	}
-	if got := play(f, step{flood(50), time.Hour}); strings.Count(got, "goes") != maxFollowed-2 || !strings.Contains(got, "comes") {
+	if got := play(f, step{flood(50), time.Hour}); strings.Count(got, "goes") != maxFollowed || !strings.Contains(got, "comes") {
 		t.Errorf("after the flood: %s", got)
+	}
+}
+
+// What was there from the beginning takes no room from what comes, and an address
+// that the user named has room in any case.
+func TestFollowBesideManyAddresses(t *testing.T) {
+	have := addrs("10.1.0.1")
+	for i := range 2 * maxFollowed {
+		have = append(have, netip.AddrFrom4([4]byte{10, 8, 0, byte(i)}))
+	}
+	for _, only := range []string{"", "10.2.0.1"} {
+		got := play(newFollower(have, addrs(only)), step{scene(), 10 * time.Second})
+		if !strings.Contains(got, "10.2.0.1 comes") {
+			t.Errorf("named %q: %q", only, got)
+		}
 	}
 }

@@ -203,6 +203,28 @@ func TestDialEndsWithItsUsersPatience(t *testing.T) {
 	}
 }
 
+// The last INITs of a dial that has no time for more wait for their answers all the
+// same, however many pairs there are.
+func TestLastInitsAreAwaited(t *testing.T) {
+	for _, locals := range [][]netip.AddrPort{aLocals, {aLocals[0], aLocals[1], addrPort("10.3.0.1:5001"), addrPort("10.4.0.1:5001")}} {
+		n := newPair(t, Config{}, Config{})
+		n.drop = silent(onPath1)
+		var pairs []Pair
+		for _, l := range locals {
+			pairs = append(pairs, Pair{l, bLocals[0]})
+		}
+		n.a.assoc = n.a.ep.Dial(n.now, pairs, 4000, 5000)
+		n.a.assoc.GiveUpBy(n.now.Add(20 * time.Second))
+		for !n.a.assoc.Closed() && n.now < Time(21e9) {
+			n.advance(50 * time.Millisecond)
+		}
+		last := n.seen[len(n.seen)-1].at
+		if waited := n.now.Sub(last); waited < n.a.assoc.cfg.RTOInitial {
+			t.Errorf("%d pairs: given up %v after the last of %d INITs", len(pairs), waited, len(n.seen))
+		}
+	}
+}
+
 // A network that is away for longer than the first INITs take is not the end of
 // a dial.
 func TestDialOutlivesAnOutage(t *testing.T) {

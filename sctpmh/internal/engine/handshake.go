@@ -204,7 +204,7 @@ func (a *Assoc) pollHandshake(now Time, buf []byte) ([]byte, Pair, bool) {
 	// The next pair follows soon; after the last one this is T1-init, doubled
 	// with every round (section 6.3.3 rule E2).
 	wait := a.cfg.AttemptDelay
-	more := slices.ContainsFunc(h.candidates, func(c candidate) bool { return a.worthInit(&c) })
+	more := slices.ContainsFunc(h.candidates, func(c candidate) bool { return a.worthInit(&c) && a.mayInit(now.Add(wait), &c) })
 	if h.next == len(h.candidates)-1 || !more {
 		wait = min(a.cfg.RTOInitial<<min(h.round, 10), a.cfg.RTOMax)
 	}
@@ -401,7 +401,7 @@ func (a *Assoc) setPeer(on Pair, in wire.Init, s setup) {
 
 // handleCookieAck completes the set-up on the dialing side.
 func (a *Assoc) handleCookieAck(now Time) {
-	if a.state == CookieEchoed { // section 5.2.5
+	if a.state == CookieEchoed && a.hs.tries > 0 { // section 5.2.5; before that it answers nothing
 		a.cookieTaken(now, a.hs.tries == 1)
 	}
 }
@@ -411,6 +411,7 @@ func (a *Assoc) handleCookieAck(now Time) {
 func (a *Assoc) cookieTaken(now Time, measured bool) {
 	h := &a.hs
 	h.t1.stop()
+	h.due = false
 	a.establish(now, h.on)
 	if measured {
 		a.paths.find(h.on).rto.sample(&a.cfg, now, now.Sub(h.sentAt))
@@ -426,7 +427,7 @@ func (a *Assoc) cookieTaken(now Time, measured bool) {
 // discarded; but to begin anew, for want of COOKIE ACK, would leave the peer
 // with an association that is nobody's, and what came early with two of them.
 func (a *Assoc) impliesCookieAck(on Pair, c wire.Chunk) bool {
-	if a.state != CookieEchoed || c.Type != wire.TypeData || !a.isCandidate(on) {
+	if a.state != CookieEchoed || a.hs.tries == 0 || c.Type != wire.TypeData || !a.isCandidate(on) {
 		return false
 	}
 	d, ok := wire.ParseData(c)
