@@ -212,3 +212,23 @@ func TestRepeatedHelloEndsTheFormerSession(t *testing.T) {
 		must(t, c.Close())
 	})
 }
+
+// The first COOKIE ECHO may come long after the dialler has begun anew over another
+// path. That must not end what is in use.
+func TestLateCookieEchoEndsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newSimWorld(t, 1, lan)
+		w.l.cfg.Resolver = nil // nobody is verified: the server knows one address of the client
+		first := w.links[[2]netip.Addr{clientAddrs[0], serverAddrs[0]}]
+		time.AfterFunc(lanRTT*9/10, func() { w.live.Do(func(*netsim.Net) { first.SetDelay(6 * time.Second) }) })
+		w.answer(8)
+		c, err := w.dialer.DialContext(t.Context(), "mh", "server.example:80")
+		must(t, err)
+		time.Sleep(15 * time.Second) // the late packet has come, and what it made is over
+		_, err = c.Write([]byte("question"))
+		must(t, err)
+		_, err = io.ReadFull(c, make([]byte, 8))
+		must(t, err)
+		must(t, c.Close())
+	})
+}

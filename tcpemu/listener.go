@@ -106,9 +106,7 @@ func (l *Listener) serve(a assoc) *session {
 // greet takes a HELLO.
 func (l *Listener) greet(s *session, hello frame) {
 	if former := l.pool.greet(s, hello.nonce); former != nil {
-		const why = "its dialler has begun anew"
-		former.end(fmt.Errorf("%w: %s", syscall.ECONNRESET, why))
-		former.assoc.Abort(why)
+		l.running.Go(func() { l.settle(former, s) }) // ends within repeatTime
 	}
 	l.verify(s, hello)
 }

@@ -186,8 +186,7 @@ func (p *pool) enter(s *session) {
 }
 
 // greet notes the nonce of a HELLO and returns the session that had the same
-// one: its dialler never heard of that association, because all answers were
-// lost, and has said everything again over this one.
+// one: the dialler of both had no answer for long, and has said everything again.
 func (p *pool) greet(s *session, nonce uint64) (former *session) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -201,9 +200,7 @@ func (p *pool) greet(s *session, nonce uint64) (former *session) {
 
 // dismiss ends what enter, greet and admit began.
 func (p *pool) dismiss(s *session) {
-	s.mu.Lock()
-	nonce := s.peer.nonce
-	s.mu.Unlock()
+	nonce := s.peerNonce()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.served, s)
