@@ -39,10 +39,10 @@ func (r *Resolver) gather(ctx context.Context, n Name, port uint16, begin bool) 
 		}
 	}
 	res := &Result{MH: g.mh, Legacy: g.legacy, Partial: g.service, named: g.named}
-	if len(g.mh) == 0 {
+	r.later(f, g, res)
+	if begin && len(g.mh) == 0 && res.Late != nil {
 		res.Hints = g.hints
 	}
-	r.later(f, g, res)
 	r.judge(n, res)
 	if len(res.MH) == 0 && len(res.Hints) == 0 && res.Legacy == nil {
 		return nil, errors.Join(g.err, notAbsent(res.Partial))

@@ -35,6 +35,7 @@ type stream struct {
 // asked is a question that waits for its answer.
 type asked struct {
 	query  *dns.Msg
+	since  time.Time
 	answer chan *dns.Msg // has room for it
 }
 
@@ -170,7 +171,7 @@ func (s *stream) expect() {
 func (s *stream) enter(q *dns.Msg) (id uint16, a *asked) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a = &asked{query: q, answer: make(chan *dns.Msg, 1)}
+	a = &asked{query: q, since: time.Now(), answer: make(chan *dns.Msg, 1)}
 	for id = newID(); s.waiting[id] != nil; { // few of 65536 are taken: see maxQueries
 		id = newID()
 	}
@@ -181,13 +182,20 @@ func (s *stream) enter(q *dns.Msg) (id uint16, a *asked) {
 	return id, a
 }
 
+// leave ends a question. One that is given up early was answered by another
+// server, and the stream may be kept. One that had its time was not answered, and
+// nor would the next one be.
 func (s *stream) leave(id uint16, a *asked) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.waiting[id] == a {
 		delete(s.waiting, id)
-		if len(s.waiting) == 0 {
+		switch {
+		case len(s.waiting) > 0:
+		case time.Since(a.since) < streamTimeout/2:
 			s.expect()
+		default:
+			s.conn.Close()
 		}
 	}
 }

@@ -56,7 +56,9 @@ func (d *Dialer) connect(ctx context.Context, m *member, r *request) (s *session
 		a.SetAggregate(true)
 	}
 	s.start()
-	s.identity.resolve(host.Identity, nil)
+	if !r.hint {
+		s.identity.resolve(host.Identity, nil)
+	}
 	return s, first, nil
 }
 

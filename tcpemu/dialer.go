@@ -173,8 +173,12 @@ func (d *Dialer) legacy(network string, targets Targets) (to []netip.AddrPort, m
 	}
 	if targets.More != nil {
 		more = func(ctx context.Context) ([]netip.AddrPort, error) {
-			all, err := targets.More(ctx)
-			return of(all), err
+			for { // none of this network is not the end
+				all, err := targets.More(ctx)
+				if fit := of(all); err != nil || len(all) == 0 || len(fit) > 0 {
+					return fit, err
+				}
+			}
 		}
 	}
 	return of(targets.Legacy), more

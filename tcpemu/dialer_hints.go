@@ -18,7 +18,7 @@ var errWrongHint = errors.New("the host's own records do not have the address")
 // are dialled when they are known, after a while if the hints are among them.
 //
 // Until then who answers at a hint may be anybody: his refusal is no answer, and
-// no octet is sent to him.
+// he gets HELLO and OPEN, but no octet of the user's.
 func (d *Dialer) dialHints(ctx context.Context, peer string, targets Targets, r *request) (net.Conn, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var (
@@ -37,14 +37,19 @@ func (d *Dialer) dialHints(ctx context.Context, peer string, targets Targets, r 
 	alone := &request{target: r.target, hops: r.hops, remote: r.remote}
 	attempts := []attempt[*Conn]{
 		{run: func(ctx context.Context) (*Conn, error) {
-			c, failure := d.dialMH(ctx, targets.Hints, alone)
+			asked := *alone
+			asked.hint = true
+			c, failure := d.dialMH(ctx, targets.Hints, &asked)
 			if failure != nil {
 				return nil, fmt.Errorf("at the hints of its record: %v", failure) // not wrapped: no answer
 			}
 			from := c.s.assoc.Peer().Handshake
 			from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
-			if arrives(ctx, known) && has(hosts, from) {
-				return c, nil
+			if arrives(ctx, known) {
+				if i := slices.IndexFunc(hosts, func(h Endpoint) bool { return slices.Contains(h.Remotes, from) }); i >= 0 {
+					d.confirm(c.s, &hosts[i])
+					return c, nil
+				}
 			}
 			discard(c)
 			return nil, fmt.Errorf("at the hint %v of its record: %w", from, errWrongHint)
@@ -69,6 +74,20 @@ func (d *Dialer) dialHints(ctx context.Context, peer string, targets Targets, r 
 		return nil, errors.Join(end.errs...)
 	}
 	return writeEarly(ctx, end.value, r.early, nil)
+}
+
+// confirm has a session know whose it is: the host that a hint turned out to be.
+func (d *Dialer) confirm(s *session, host *Endpoint) {
+	if p := s.assoc.Peer(); host.Permit != nil {
+		s.assoc.Permit(host.Permit(p.Handshake.Addr(), p.Listed, p.Silent))
+	}
+	s.identity.resolve(host.Identity, nil)
+	pool := d.pool()
+	pool.mu.Lock()
+	defer pool.mu.Unlock()
+	if d.alive().Err() == nil { // nobody waits for the dialer's goroutines yet
+		s.watch(&d.running, d.Resolver, host.Identity)
+	}
 }
 
 // has reports whether an address is of one of the hosts.

@@ -82,6 +82,9 @@ func TestHints(t *testing.T) {
 				if _, err := fmt.Fscanln(c, &name); err != nil || name != "server.example" {
 					t.Errorf("%q answers, %v", name, err)
 				}
+				if id, err := c.(*Conn).Identity(t.Context()); err != nil || id.Name != "server.example" || id.Binding != "claim" {
+					t.Errorf("it is known as %+v, %v", id, err)
+				}
 				c.Close()
 				time.Sleep(time.Minute)
 				if n := other.answered.Load(); n != 0 || len(other.accepted) != test.there || server.answered.Load() != 1 {

@@ -112,7 +112,7 @@ func (f *Fallback) dial(ctx context.Context, e errand) (net.Conn, error) {
 			p.add("mh", e.lead, e.mh)
 		}
 		if e.more != nil {
-			p.add("", 0, func(ctx context.Context) (net.Conn, error) { return f.dialMore(ctx, e) })
+			p.add("", 0, func(ctx context.Context) (net.Conn, error) { return f.dialMore(ctx, e, refusals) })
 		}
 	}
 	if !known {
@@ -134,7 +134,7 @@ func (f *Fallback) dial(ctx context.Context, e errand) (net.Conn, error) {
 	}
 	end := race(ctx, p.attempts, isAnswer, discard)
 	if end.winner < 0 {
-		return nil, errors.Join(end.errs...)
+		return nil, failures(end.errs)
 	}
 	c, ok := end.value.(*LegacyConn)
 	if !ok {
@@ -150,10 +150,27 @@ func (f *Fallback) dial(ctx context.Context, e errand) (net.Conn, error) {
 
 var errNoMore = errors.New("there are no further addresses")
 
-// dialMore connects to the addresses that come while others are being tried.
-func (f *Fallback) dialMore(ctx context.Context, e errand) (net.Conn, error) {
+// failures is why all attempts failed. That no further addresses came is a reason
+// only when there is no other.
+func failures(errs []error) error {
+	told := slices.DeleteFunc(slices.Clone(errs), func(err error) bool { return err == nil || errors.Is(err, errNoMore) })
+	if len(told) == 0 {
+		told = errs
+	}
+	return errors.Join(told...)
+}
+
+// dialMore connects to the addresses that come while others are being tried. It
+// does not wait for them any more when all others have refused.
+func (f *Fallback) dialMore(ctx context.Context, e errand, refusals *refusals) (net.Conn, error) {
+	waiting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(refusals.ctx, cancel)()
 	for {
-		all, err := e.more(ctx)
+		all, err := e.more(waiting)
+		if waiting.Err() != nil && ctx.Err() == nil {
+			return nil, errNoMore
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -3,8 +3,10 @@ package tcpemu
 import (
 	"context"
 	"net/netip"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // A record that comes after the race has begun joins it: the host refuses TCP
@@ -69,4 +71,40 @@ func TestLateAddresses(t *testing.T) {
 		wantIs(t, "no further ones", err, syscall.ECONNREFUSED)
 	}
 	open.wantNobody()
+}
+
+// A set of addresses of which none is of the network asked for is not the end of
+// them.
+func TestLateAddressesOfAnotherFamily(t *testing.T) {
+	open := newLegacyServer(t)
+	open.echo()
+	later := make(chan []netip.AddrPort, 2)
+	later <- []netip.AddrPort{netip.MustParseAddrPort("[::1]:9")}
+	later <- []netip.AddrPort{netip.MustParseAddrPort("[::1]:9"), open.addr()}
+	close(later)
+	more := func(context.Context) ([]netip.AddrPort, error) { return <-later, nil }
+	d := newFallbackDialer(t, answers{targets: Targets{Reason: "it has no record", More: more}})
+	dialLegacy(t, d, "tcp4", "it has no record")
+	open.wantNobody()
+}
+
+// When the host has refused, nobody waits for addresses that may never come.
+func TestRefusalEndsTheWaitForMore(t *testing.T) {
+	closed := newLegacyServer(t)
+	closed.l.Close()
+	waited := make(chan struct{})
+	more := func(ctx context.Context) ([]netip.AddrPort, error) {
+		<-ctx.Done()
+		close(waited)
+		return nil, ctx.Err()
+	}
+	d := newFallbackDialer(t, answers{targets: Targets{Legacy: []netip.AddrPort{closed.addr()}, Reason: "it has no record", More: more}})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	_, err := d.DialContext(ctx, "tcp", "www.example:80")
+	wantIs(t, "a host that refuses", err, syscall.ECONNREFUSED)
+	<-waited
+	if ctx.Err() != nil || strings.Contains(err.Error(), errNoMore.Error()) {
+		t.Errorf("the dial failed with %v", err)
+	}
 }

@@ -15,6 +15,7 @@ type request struct {
 	hops   uint8
 	remote Addr   // what the connection calls its other end
 	early  []byte // to be sent behind OPEN
+	hint   bool   // who is asked may be anybody
 	call   *call  // nil: it comes from no port
 }
 

@@ -102,11 +102,12 @@ func (r *Resolver) legacy(s *noid.Set, port uint16) (out []netip.AddrPort) {
 }
 
 // hints are hosts at addresses that are not known to be theirs: an association
-// there is nobody's but the dial's that makes it, and has no other address.
+// there is nobody's but the dial's that makes it, and has no other address and no
+// name before the answers have come.
 func (r *Resolver) hints(sets []*noid.Set) []tcpemu.Endpoint {
 	out := r.endpoints(sets)
 	for i := range out {
-		out[i].Name, out[i].Permit = "", nil
+		out[i].Name, out[i].Identity, out[i].Permit = "", tcpemu.Identity{}, nil
 	}
 	return out
 }
