@@ -21,6 +21,7 @@ type Conn struct {
 	in reassembly // owned by who has the turn of sock.in
 
 	enforcing sync.Mutex // held while paths are made what is permitted; mu is taken inside
+	asked     asked      // guarded by enforcing; of at most maxAddrs addresses, or the association ends
 
 	mu         sync.Mutex // leaf; guards what follows
 	end        error      // why the association ended, nil before
@@ -30,7 +31,7 @@ type Conn struct {
 	permit     restriction
 }
 
-func newConn(s *socket, cfg Config) *Conn { return &Conn{sock: s, cfg: cfg} }
+func newConn(s *socket, cfg Config) *Conn { return &Conn{sock: s, cfg: cfg, asked: make(asked)} }
 
 // start waits for the association to stand and looks at it.
 func (c *Conn) start(ctx context.Context) error {

@@ -126,21 +126,40 @@ func (c *Conn) enforceLocked() error {
 		_ = c.SetPrimary(v.primary) // it is gone if that fails, which is an event of its own
 	}
 	for _, p := range paths {
-		c.probe(p)
+		c.probe(p, time.Now())
 	}
 	return nil
 }
 
 // probe has a path probed or not, as it is permitted. What has no measured round
 // trip is probed now: an address that was dialled is taken to work until it
-// does not answer.
-func (c *Conn) probe(p Path) {
-	switch {
-	case !p.Permitted:
+// does not answer. The caller has enforcing.
+func (c *Conn) probe(p Path, now time.Time) {
+	if !p.Permitted {
 		_ = c.SetHeartbeats(p.Addr, 0)
-	case c.SetHeartbeats(p.Addr, c.cfg.HeartbeatInterval) == nil && p.SRTT == 0:
+		return
+	}
+	if c.SetHeartbeats(p.Addr, c.cfg.HeartbeatInterval) == nil && p.SRTT == 0 && c.asked.due(p.Addr, now) {
 		_ = c.Probe(p.Addr)
 	}
+}
+
+// asked is when addresses were last probed out of turn.
+type asked map[netip.Addr]time.Time
+
+// askAgain is the least time between two such probes. The kernel counts one that is
+// not answered yet against the path and the association, and says so, which is
+// a reason to look at the paths again: without a pause a peer that takes its time
+// to permit our addresses is given up within 200 ms.
+const askAgain = time.Second
+
+// due reports whether an address may be probed now, and takes it that it is.
+func (a asked) due(addr netip.Addr, now time.Time) bool {
+	if at, ok := a[addr]; ok && now.Sub(at) < askAgain {
+		return false
+	}
+	a[addr] = now
+	return true
 }
 
 // A verdict is what has to be done about paths.

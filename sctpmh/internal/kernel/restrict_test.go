@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"reflect"
 	"testing"
+	"time"
 )
 
 func TestJudge(t *testing.T) {
@@ -33,6 +34,21 @@ func TestJudge(t *testing.T) {
 	} {
 		if got := judge(test.paths, test.rule); !reflect.DeepEqual(got, test.want) {
 			t.Errorf("%s: %+v, want %+v", test.name, got, test.want)
+		}
+	}
+}
+
+// An address is not asked again before it can have answered, whatever happens.
+func TestAskedOnceASecond(t *testing.T) {
+	a, b, now := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2"), time.Now()
+	all := make(asked)
+	for _, test := range []struct {
+		addr  netip.Addr
+		after time.Duration
+		want  bool
+	}{{a, 0, true}, {a, 1, false}, {b, 1, true}, {a, askAgain - 1, false}, {a, askAgain, true}, {a, askAgain + 1, false}} {
+		if got := all.due(test.addr, now.Add(test.after)); got != test.want {
+			t.Errorf("%v after %v: %v", test.addr, test.after, got)
 		}
 	}
 }
